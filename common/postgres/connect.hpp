@@ -1,0 +1,13 @@
+// Carries out what the connect machine says. Internal to this folder.
+#pragma once
+#include <boost/asio/awaitable.hpp>
+
+#include "common/postgres/settings.hpp"
+#include "common/postgres/wire.hpp"
+
+namespace fleet::postgres {
+
+/// Connects and sets up the session. Throws `sql_error`.
+boost::asio::awaitable<void> connect(wire& on, settings how);
+
+}  // namespace fleet::postgres

@@ -1,0 +1,79 @@
+// A transaction on a connection.
+#pragma once
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <chrono>
+#include <exception>
+#include <optional>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include "common/postgres/connection.hpp"
+
+namespace fleet::postgres {
+
+/// Read committed. The connection must outlive it and is not to be used past it meanwhile. Destroying one that was
+/// neither committed nor rolled back marks the connection broken, so that a pool drops it.
+class transaction {
+ public:
+  static boost::asio::awaitable<transaction> begin(connection& on);
+  transaction(transaction&& other) noexcept : on_(std::exchange(other.on_, nullptr)) {}
+  transaction& operator=(transaction&&) = delete;
+  ~transaction();
+
+  boost::asio::awaitable<rows> query(std::string sql, params values = {},
+                                     std::optional<std::chrono::milliseconds> timeout = {});
+  boost::asio::awaitable<void> run_script(std::string sql, std::optional<std::chrono::milliseconds> timeout = {});
+  /// Throws `sql_error`: with `outcome_unknown()` where the reply was lost; of kind `conflict` (40000) where the server
+  /// rolled back because an earlier statement had failed.
+  boost::asio::awaitable<void> commit();
+  /// Throws `sql_error` where the connection is lost (the server rolls back then, too).
+  boost::asio::awaitable<void> rollback();
+  /// Neither committed nor rolled back yet.
+  bool active() const { return on_ != nullptr; }
+  connection& on();
+
+ private:
+  explicit transaction(connection& on) : on_(&on) {}
+  connection* on_;
+};
+
+namespace detail {
+template <class T>
+struct awaited;
+template <class T, class Executor>
+struct awaited<boost::asio::awaitable<T, Executor>> {
+  using type = T;
+};
+/// Rolls back where that makes sense; never throws an `sql_error`.
+boost::asio::awaitable<void> roll_back_quietly(transaction& open);
+}  // namespace detail
+
+/// Begins, runs `f(transaction&)` (which gives an awaitable), commits and gives its result. When it throws: rolls back
+/// and throws the same. After a cancellation the connection is dropped instead of being rolled back.
+template <class F>
+auto in_transaction(connection& on, F f) -> std::invoke_result_t<F&, transaction&> {
+  using value_type = typename detail::awaited<std::invoke_result_t<F&, transaction&>>::type;
+  transaction open = co_await transaction::begin(on);
+  std::conditional_t<std::is_void_v<value_type>, std::optional<bool>, std::optional<value_type>> value;
+  std::exception_ptr failure;
+  try {
+    if constexpr (std::is_void_v<value_type>) {
+      co_await f(open);
+    } else {
+      value.emplace(co_await f(open));
+    }
+    if (open.active()) co_await open.commit();
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  if (failure) {
+    const auto cancellation = co_await boost::asio::this_coro::cancellation_state;
+    if (cancellation.cancelled() == boost::asio::cancellation_type::none) co_await detail::roll_back_quietly(open);
+    std::rethrow_exception(failure);
+  }
+  if constexpr (!std::is_void_v<value_type>) co_return std::move(*value);
+}
+
+}  // namespace fleet::postgres

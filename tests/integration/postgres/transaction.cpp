@@ -1,0 +1,146 @@
+#include "common/postgres/transaction.hpp"
+
+#include <signal.h>
+
+#include <catch2/catch.hpp>
+
+#include "tests/support/private_postgres.hpp"
+#include "tests/support/run.hpp"
+
+using boost::asio::awaitable;
+using fleet::postgres::connection;
+using fleet::postgres::in_transaction;
+using fleet::postgres::settings;
+using fleet::postgres::sql_error;
+using fleet::postgres::sql_kind;
+using fleet::postgres::transaction;
+using fleet::test::private_postgres;
+
+namespace {
+
+settings to(std::string url) {
+  settings how;
+  how.url = std::move(url);
+  return how;
+}
+
+awaitable<std::int64_t> count(connection& db) {
+  const auto got = co_await db.query("select count(*) n from t");
+  co_return got.single().get<std::int64_t>("n");
+}
+
+std::unique_ptr<connection> open_with_table(boost::asio::io_context& io, const std::string& url) {
+  auto db = fleet::test::run(io, connection::open(to(url)));
+  fleet::test::run(
+      io, db->run_script("drop table if exists t; create table t (x int unique deferrable initially deferred)"));
+  return db;
+}
+
+}  // namespace
+
+TEST_CASE("transaction: commits what was done and gives the result; an exception rolls back and is passed on") {
+  boost::asio::io_context io;
+  const auto db = open_with_table(io, private_postgres::shared().create_database("transaction"));
+  auto insert = [](transaction& open) -> awaitable<int> {
+    co_await open.query("insert into t values (1)");
+    co_return 7;
+  };
+  CHECK(fleet::test::run(io, in_transaction(*db, insert)) == 7);
+  CHECK(fleet::test::run(io, count(*db)) == 1);
+
+  auto broken = [](transaction& open) -> awaitable<void> {
+    co_await open.query("insert into t values (2)");
+    throw std::logic_error("changed my mind");
+  };
+  CHECK_THROWS_AS(fleet::test::run(io, in_transaction(*db, broken)), std::logic_error);
+  auto failing = [](transaction& open) -> awaitable<void> {
+    co_await open.query("insert into t values (3)");
+    co_await open.query("select 1/0");
+  };
+  CHECK_THROWS_AS(fleet::test::run(io, in_transaction(*db, failing)), sql_error);
+  CHECK(db->usable());
+  CHECK_FALSE(db->in_transaction());
+  CHECK(fleet::test::run(io, count(*db)) == 1);
+}
+
+TEST_CASE(
+    "transaction: a commit that the server turns into a rollback, or refuses, is a failure with a known outcome") {
+  boost::asio::io_context io;
+  const auto db = open_with_table(io, private_postgres::shared().create_database("transaction"));
+  auto swallowed = [](transaction& open) -> awaitable<void> {
+    try {
+      co_await open.query("select 1/0");
+    } catch (const sql_error&) {
+    }
+  };
+  try {
+    fleet::test::run(io, in_transaction(*db, swallowed));
+    FAIL("no failure");
+  } catch (const sql_error& error) {
+    CHECK(error.sqlstate() == "40000");
+    CHECK_FALSE(error.outcome_unknown());
+  }
+  auto duplicate = [](transaction& open) -> awaitable<void> { co_await open.query("insert into t values (1), (1)"); };
+  try {
+    fleet::test::run(io, in_transaction(*db, duplicate));
+    FAIL("no failure");
+  } catch (const sql_error& error) {
+    CHECK(error.kind() == sql_kind::constraint);
+    CHECK_FALSE(error.outcome_unknown());
+  }
+  CHECK(db->usable());
+  CHECK_FALSE(db->in_transaction());
+}
+
+TEST_CASE("transaction: left unfinished, it makes the connection unusable") {
+  boost::asio::io_context io;
+  const auto db = open_with_table(io, private_postgres::shared().create_database("transaction"));
+  {
+    const auto open = fleet::test::run(io, transaction::begin(*db));
+    CHECK(db->in_transaction());
+    CHECK_THROWS_AS(fleet::test::run(io, transaction::begin(*db)), fleet::base::failure);
+  }
+  CHECK_FALSE(db->usable());
+}
+
+TEST_CASE("transaction: a commit whose reply is lost has an unknown outcome") {
+  private_postgres server;
+  boost::asio::io_context io;
+  const auto db = open_with_table(io, server.create_database("lost"));
+  auto open = fleet::test::run(io, transaction::begin(*db));
+  fleet::test::run(io, open.query("insert into t values (1)"));
+  // Stopped first, so that COMMIT is sent and not answered; killed while it waits.
+  ::kill(db->backend_pid(), SIGSTOP);
+  boost::asio::steady_timer timer(io, std::chrono::milliseconds(100));
+  timer.async_wait([&](boost::system::error_code) {
+    server.kill9();
+    ::kill(db->backend_pid(), SIGKILL);
+  });
+  try {
+    fleet::test::run(io, open.commit());
+    FAIL("committed");
+  } catch (const sql_error& error) {
+    INFO(error.what());
+    CHECK(error.kind() == sql_kind::connection_lost);
+    CHECK(error.outcome_unknown());
+  }
+  CHECK_FALSE(open.active());
+  CHECK_FALSE(db->usable());
+}
+
+TEST_CASE("transaction: a connection lost before the commit was sent has a known outcome") {
+  private_postgres server;
+  boost::asio::io_context io;
+  const auto db = open_with_table(io, server.create_database("lost"));
+  auto open = fleet::test::run(io, transaction::begin(*db));
+  fleet::test::run(io, open.query("insert into t values (1)"));
+  server.kill9();
+  fleet::test::run_until(io, [&] { return !db->check_alive(); });
+  try {
+    fleet::test::run(io, open.commit());
+    FAIL("committed");
+  } catch (const sql_error& error) {
+    CHECK(error.kind() == sql_kind::connection_lost);
+    CHECK_FALSE(error.outcome_unknown());
+  }
+}

@@ -1,0 +1,61 @@
+// A PostgreSQL of the tests' own: temporary directory, Unix socket and a free loopback port, gone with the process.
+#pragma once
+#include <sys/types.h>
+
+#include <map>
+#include <string>
+
+namespace fleet::test {
+
+struct private_postgres_options {
+  bool fsync = false;
+  std::map<std::string, std::string> settings = {};  ///< further ones of postgresql.conf
+};
+
+/// Blocking; every wait is bounded. As root it runs as `postgres` or `nobody`. The server also ends when the process
+/// that started it is killed. Local connections are trusted, TCP ones need a SCRAM password (superuser: postgres /
+/// secret). Failures throw std::runtime_error with the server's log.
+class private_postgres {
+ public:
+  explicit private_postgres(private_postgres_options options = {});
+  ~private_postgres();
+  private_postgres(const private_postgres&) = delete;
+  private_postgres& operator=(const private_postgres&) = delete;
+
+  /// The one that the tests of this process share, started at first use; with fsync where FLEET_TEST_FSYNC is set.
+  static private_postgres& shared();
+
+  /// A new empty database; one of that name is replaced. Returns its URL (by Unix socket, as superuser).
+  std::string create_database(const std::string& name);
+  std::string url(const std::string& database = "postgres", const std::string& user = "postgres") const;
+  std::string tcp_url(const std::string& database = "postgres", const std::string& user = "postgres",
+                      const std::string& password = "secret") const;
+  /// Runs SQL through psql and returns its bare output (no header, columns by "|").
+  std::string psql(const std::string& sql, const std::string& database = "postgres") const;
+
+  void start();
+  void stop();   ///< fast: ends all sessions, writes a checkpoint
+  void kill9();  ///< as in a power failure
+  void restart() {
+    stop();
+    start();
+  }
+  bool running() const { return pid_ > 0; }
+  pid_t pid() const { return pid_; }
+  int port() const { return port_; }
+  const std::string& directory() const { return directory_; }
+
+ private:
+  void initialize();
+  bool wait_ready();
+  void end_with(int signal);
+  std::string log_tail() const;
+
+  private_postgres_options options_;
+  std::string directory_;
+  std::string user_;
+  int port_ = 0;
+  pid_t pid_ = -1;
+};
+
+}  // namespace fleet::test
