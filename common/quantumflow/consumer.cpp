@@ -1,0 +1,185 @@
+#include "common/quantumflow/consumer.hpp"
+
+#include <algorithm>
+#include <exception>
+#include <random>
+
+#include "common/postgres/error.hpp"
+
+namespace fleet::quantumflow {
+
+namespace {
+
+std::chrono::milliseconds with_jitter(std::chrono::milliseconds interval) {
+  thread_local std::minstd_rand random{std::random_device{}()};
+  std::uniform_real_distribution<double> factor(0.75, 1.25);
+  return std::chrono::milliseconds(static_cast<std::int64_t>(static_cast<double>(interval.count()) * factor(random)));
+}
+
+/// Whether an error is the database's and not the message's: then no attempt is counted, and the supervisor starts the
+/// worker again once the database is back.
+bool is_operating_failure(const std::exception_ptr& what) {
+  try {
+    std::rethrow_exception(what);
+  } catch (const postgres::sql_error& error) {
+    switch (error.kind()) {
+      case postgres::sql_kind::connection_lost:
+      case postgres::sql_kind::timeout:
+      case postgres::sql_kind::conflict:
+      case postgres::sql_kind::permission:
+      case postgres::sql_kind::read_only:
+      case postgres::sql_kind::undefined:
+        return true;
+      default:
+        return false;
+    }
+  } catch (const base::failure& failure) {
+    return failure.get().kind == base::error_kind::unavailable || failure.get().kind == base::error_kind::cancelled;
+  } catch (...) {
+    return false;
+  }
+}
+
+std::string text_of(const std::exception_ptr& what) {
+  try {
+    std::rethrow_exception(what);
+  } catch (const std::exception& error) {
+    return error.what();
+  } catch (...) {
+    return "unknown exception";
+  }
+}
+
+}  // namespace
+
+/// One run over a batch: what was taken, what the handler said, and whether it was committed.
+struct consumer::attempt {
+  int cursor = 0;
+  std::vector<message> messages;
+  std::vector<outcome> outcomes;
+  std::exception_ptr thrown;
+  bool committed = false;
+
+  /// Index of the first message that failed, if the handler said which one.
+  std::optional<std::size_t> first_failed() const {
+    const auto is_failed = [](const outcome& each) { return each.what == outcome::kind::failed; };
+    const auto found = std::find_if(outcomes.begin(), outcomes.end(), is_failed);
+    if (thrown || found == outcomes.end()) return std::nullopt;
+    return static_cast<std::size_t>(found - outcomes.begin());
+  }
+};
+
+consumer::consumer(postgres::pool& connections, waker& wake_ups, consumer_options options, batch_handler handler,
+                   after_commit after)
+    : pool_(connections),
+      waker_(wake_ups),
+      options_(std::move(options)),
+      handler_(std::move(handler)),
+      after_(std::move(after)) {}
+
+boost::asio::awaitable<void> consumer::run(async::stop_token stop) {
+  while (!stop.soft_requested()) {
+    std::size_t handled = 0;
+    {
+      auto connection = co_await pool_.acquire();
+      handled = co_await one_batch(*connection);
+    }
+    if (handled == 0) co_await waker_.sleep(options_.queue, options_.group, with_jitter(options_.poll_interval), stop);
+  }
+}
+
+/// Takes and settles one batch; narrows it down where something in it fails. Returns how many messages were taken.
+boost::asio::awaitable<std::size_t> consumer::one_batch(postgres::connection& connection) {
+  auto limit = options_.batch_size;
+  std::optional<int> cursor;
+  while (true) {
+    auto current = co_await try_batch(connection, limit, cursor);
+    if (current.thrown && is_operating_failure(current.thrown)) std::rethrow_exception(current.thrown);
+    if (current.committed || current.messages.empty()) co_return current.messages.size();
+    cursor = current.cursor;
+    const auto size = static_cast<int>(current.messages.size());
+    if (size == 1) {
+      co_await fail(connection, current);
+      co_return 1;
+    }
+    const auto failed = current.first_failed();
+    limit = failed ? std::max(1, static_cast<int>(*failed)) : size / 2;
+  }
+}
+
+boost::asio::awaitable<consumer::attempt> consumer::try_batch(postgres::connection& connection, int limit,
+                                                              std::optional<int> cursor) {
+  attempt current;
+  auto transaction = co_await postgres::transaction::begin(connection);
+  try {
+    auto arguments = postgres::make_params(options_.queue, options_.group, limit, cursor);
+    const auto rows =
+        co_await transaction.query("select * from quantumflow.take_lane($1, $2, $3, $4)", std::move(arguments));
+    for (const auto& row : rows) {
+      current.cursor = row.get<int>("cursor_id");
+      message taken;
+      taken.id = base::message_id{row.get<std::int64_t>("message_id")};
+      taken.body = row.get<std::string>("body");
+      taken.enqueued_at = row.get<base::timestamp>("enqueued_at");
+      taken.attempts = row.get<int>("attempts");
+      current.messages.push_back(std::move(taken));
+    }
+    if (!current.messages.empty()) co_await run_handler(transaction, current);
+    // An empty take may still have moved the cursor to the end of its window.
+    if (!current.first_failed()) {
+      co_await transaction.commit();
+      current.committed = true;
+    }
+  } catch (...) {
+    current.thrown = std::current_exception();
+  }
+  if (!current.committed && connection.usable()) co_await transaction.rollback();
+  if (current.committed && after_) {
+    for (std::size_t i = 0; i < current.messages.size(); ++i) after_(current.messages[i], current.outcomes[i]);
+  }
+  co_return current;
+}
+
+boost::asio::awaitable<void> consumer::run_handler(postgres::transaction& transaction, attempt& current) {
+  current.outcomes = co_await handler_(transaction, current.messages);
+  if (current.first_failed()) co_return;
+  if (current.outcomes.size() != current.messages.size()) {
+    const auto text = fmt::format("the handler of {} answered {} outcomes for {} messages", options_.queue,
+                                  current.outcomes.size(), current.messages.size());
+    throw base::failure(base::make_error(base::error_kind::internal, text));
+  }
+  for (std::size_t i = 0; i < current.messages.size(); ++i) {
+    if (current.outcomes[i].what != outcome::kind::rejected) continue;
+    auto arguments = postgres::make_params(base::to_int(current.messages[i].id), current.outcomes[i].error);
+    co_await transaction.query("select quantumflow.reject($1, $2)", std::move(arguments));
+  }
+}
+
+/// Takes the message again, alone and without its handler, and puts its failure on record.
+boost::asio::awaitable<void> consumer::fail(postgres::connection& connection, const attempt& alone) {
+  const auto& failed = alone.messages.front();
+  const auto error = alone.thrown ? text_of(alone.thrown) : alone.outcomes.front().error;
+  auto transaction = co_await postgres::transaction::begin(connection);
+  auto take = postgres::make_params(options_.queue, options_.group, 1, alone.cursor);
+  const auto rows = co_await transaction.query("select * from quantumflow.take_lane($1, $2, $3, $4)", std::move(take));
+  // Another worker may have been faster, or a retry that fell due meanwhile comes first: then this one's turn comes
+  // again.
+  if (rows.empty() || rows[0].get<std::int64_t>("message_id") != base::to_int(failed.id)) {
+    co_await transaction.rollback();
+    co_return;
+  }
+  std::optional<std::int64_t> delay_ms;
+  if (options_.retry_delay) delay_ms = options_.retry_delay->count();
+  auto arguments = postgres::make_params(base::to_int(failed.id), error, options_.max_retries, delay_ms);
+  co_await transaction.query("select quantumflow.fail($1, $2, $3, $4::int)", std::move(arguments));
+  co_await transaction.commit();
+  if (after_) after_(failed, outcome::failed(error));
+}
+
+boost::asio::awaitable<void> subscribe(postgres::pool& pool, std::string queue, std::string group) {
+  auto connection = co_await pool.acquire();
+  auto arguments = postgres::make_params(queue, group);
+  co_await connection->query("select quantumflow.subscribe($1, $2)", std::move(arguments));
+}
+
+}  // namespace fleet::quantumflow

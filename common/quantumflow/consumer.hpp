@@ -1,0 +1,99 @@
+// Consuming: one worker's loop over transactional batches.
+#pragma once
+#include <boost/asio/awaitable.hpp>
+#include <chrono>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "common/async/stop.hpp"
+#include "common/base/json.hpp"
+#include "common/postgres/pool.hpp"
+#include "common/postgres/transaction.hpp"
+#include "common/quantumflow/message.hpp"
+#include "common/quantumflow/waker.hpp"
+
+namespace fleet::quantumflow {
+
+/// Handles a batch inside the transaction that acknowledges it: what it writes and publishes there commits together
+/// with the batch's place in the queue. Answers one outcome a message, in order, and may stop after the first `failed`.
+/// What a rejected message's handling wrote is kept, what a failed one's wrote is not: where a message fails, the batch
+/// is given back, what came before it is handled again and committed, and the failed one is tried alone. A throw does
+/// the same, in halves, until the message that causes it stands alone. So a handler may be run again for the same
+/// messages, and effects outside the transaction do not belong here.
+using batch_handler =
+    std::function<boost::asio::awaitable<std::vector<outcome>>(postgres::transaction&, std::span<const message>)>;
+
+/// Called after a commit, in order, for every message of the batch: to wake what waits for the handler's writes, to
+/// count.
+using after_commit = std::function<void(const message&, const outcome&)>;
+
+struct consumer_options {
+  std::string queue;
+  std::string group;  ///< the consumer group; an instance's own name for queues addressed to instances
+  int batch_size = 100;
+  std::optional<int> max_retries;                        ///< instead of the queue's own
+  std::optional<std::chrono::milliseconds> retry_delay;  ///< instead of the queue's own
+  std::chrono::milliseconds poll_interval{2000};         ///< how long a wake-up may be missed, ±25 %
+};
+
+/// One worker of a queue. Several may run side by side in one process or in many; each takes the batch of a lane that
+/// is free, so that messages of one ordering key are handled in order by one worker at a time.
+class consumer {
+ public:
+  /// All referenced objects must outlive the consumer. The group must be subscribed.
+  consumer(postgres::pool& connections, waker& wake_ups, consumer_options options, batch_handler handler,
+           after_commit after = {});
+
+  /// Runs until a soft stop (the batch in hand is finished; a hard stop abandons it, which gives it back at once).
+  /// Throws `postgres::sql_error` when the database fails: the supervisor starts it again.
+  boost::asio::awaitable<void> run(async::stop_token stop);
+
+ private:
+  struct attempt;
+  boost::asio::awaitable<std::size_t> one_batch(postgres::connection& connection);
+  boost::asio::awaitable<attempt> try_batch(postgres::connection& connection, int limit, std::optional<int> cursor);
+  boost::asio::awaitable<void> run_handler(postgres::transaction& transaction, attempt& current);
+  boost::asio::awaitable<void> fail(postgres::connection& connection, const attempt& alone);
+
+  postgres::pool& pool_;
+  waker& waker_;
+  consumer_options options_;
+  batch_handler handler_;
+  after_commit after_;
+};
+
+/// Makes `group` a reader of `queue` from now on; safe to repeat.
+boost::asio::awaitable<void> subscribe(postgres::pool& pool, std::string queue, std::string group);
+
+/// A batch handler from a handler of one typed message. `M::decode(json::object)` answers `result<M>`; a message that
+/// is no JSON object or does not decode is rejected with the error that names the field.
+template <class M>
+batch_handler handle_each(
+    std::function<boost::asio::awaitable<outcome>(postgres::transaction&, const M&, const message&)> handle) {
+  return [handle = std::move(handle)](postgres::transaction& transaction,
+                                      std::span<const message> batch) -> boost::asio::awaitable<std::vector<outcome>> {
+    std::vector<outcome> outcomes;
+    for (const auto& each : batch) {
+      const auto object = base::parse_json_object(each.body);
+      if (!object) {
+        outcomes.push_back(outcome::rejected(object.error().message));
+        continue;
+      }
+      const auto decoded = M::decode(*object);
+      if (!decoded) {
+        outcomes.push_back(outcome::rejected(decoded.error().message));
+        continue;
+      }
+      auto answer = co_await handle(transaction, *decoded, each);
+      const bool failed = answer.what == outcome::kind::failed;
+      outcomes.push_back(std::move(answer));
+      if (failed) break;
+    }
+    co_return outcomes;
+  };
+}
+
+}  // namespace fleet::quantumflow

@@ -1,0 +1,31 @@
+#include "common/quantumflow/schema_version.hpp"
+
+#include <string>
+
+namespace fleet::quantumflow {
+
+boost::asio::awaitable<int> read_schema_version(postgres::connection& connection) {
+  const auto present =
+      co_await connection.query("select to_regproc('quantumflow.schema_version') is not null as present");
+  if (!present.single().get<bool>("present")) co_return 0;
+  const auto version = co_await connection.query("select quantumflow.schema_version() as version");
+  co_return version.single().get<std::int32_t>("version");
+}
+
+boost::asio::awaitable<base::result<void>> check_schema(postgres::connection& connection, int expected) {
+  const int found = co_await read_schema_version(connection);
+  if (found == expected) co_return base::result<void>();
+  std::string message;
+  if (found == 0) {
+    message = "the database has no schema yet: run `centralcloud_daemon migrate`";
+  } else if (found < expected) {
+    message = "the database's schema has version " + std::to_string(found) + ", this build needs " +
+              std::to_string(expected) + ": run `centralcloud_daemon migrate`";
+  } else {
+    message = "the database's schema has version " + std::to_string(found) + ", newer than this build's " +
+              std::to_string(expected) + ": install the release that belongs to it";
+  }
+  co_return base::make_error(base::error_kind::conflict, std::move(message));
+}
+
+}  // namespace fleet::quantumflow

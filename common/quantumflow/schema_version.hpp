@@ -1,0 +1,21 @@
+// Whether a database's schema is the one that this build works with.
+#pragma once
+#include <boost/asio/awaitable.hpp>
+
+#include "common/base/error.hpp"
+#include "common/postgres/connection.hpp"
+
+namespace fleet::quantumflow {
+
+/// The version of the schema that this build was written for: the number of the newest file in sql/migrations.
+inline constexpr int schema_version = 3;
+
+/// The version of the newest migration that was applied; 0 where none was. Throws `postgres::sql_error`.
+boost::asio::awaitable<int> read_schema_version(postgres::connection& connection);
+
+/// Error `conflict`, saying what to do: the schema is missing, older, or newer than `expected`. Throws
+/// `postgres::sql_error`.
+boost::asio::awaitable<base::result<void>> check_schema(postgres::connection& connection,
+                                                        int expected = schema_version);
+
+}  // namespace fleet::quantumflow

@@ -1,0 +1,40 @@
+// Waking: sleeps of consumers that end when something is published, by LISTEN and, failing that, by polling.
+#pragma once
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "common/async/stop.hpp"
+#include "common/postgres/settings.hpp"
+
+namespace fleet::quantumflow {
+
+/// One LISTEN connection for all consumers of a daemon. While a worker sleeps, the daemon holds the wake lock of its
+/// streams: that is what makes publishers notify (see sql/README.md). Single-threaded: use on one executor.
+class waker {
+ public:
+  /// `on_state(up)`: LISTEN works or does not; while it does not, sleeps last at most the poll interval.
+  waker(boost::asio::any_io_executor executor, postgres::settings settings, std::function<void(bool up)> on_state = {});
+  ~waker();
+  waker(const waker&) = delete;
+  waker& operator=(const waker&) = delete;
+
+  /// Keeps the connection until a soft stop; reconnects with backoff. Supervise it like a worker.
+  boost::asio::awaitable<void> run(async::stop_token stop);
+
+  /// Returns when the group may have something to take on the queue, or after `limit`, or at a soft stop. It looks
+  /// itself before it sleeps, so a publish that committed before the call is never slept through.
+  boost::asio::awaitable<void> sleep(std::string queue, std::string group, std::chrono::milliseconds limit,
+                                     async::stop_token stop);
+
+  bool listening() const;
+
+ private:
+  struct state;
+  std::unique_ptr<state> state_;
+};
+
+}  // namespace fleet::quantumflow

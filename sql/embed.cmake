@@ -1,0 +1,23 @@
+# Writes OUTPUT, a C++ unit that holds the text of each file of MIGRATIONS.
+list(SORT MIGRATIONS)
+set(code "#include \"sql/migrations.hpp\"\n\nnamespace fleet::sql {\n\nstd::span<const migration> migrations() {\n  static const migration all[] = {\n")
+foreach(file IN LISTS MIGRATIONS)
+  get_filename_component(name ${file} NAME_WE)
+  string(REGEX MATCH "^[0-9]+" version ${name})
+  string(REGEX REPLACE "^[0-9]+_" "" title ${name})
+  string(REGEX REPLACE "^0+" "" version ${version})
+  file(READ ${file} text)
+  # A literal may hold 64 KiB in every compiler: the text goes in pieces. Semicolons would split a CMake list, so they
+  # are handled by length and not by list functions.
+  string(LENGTH "${text}" length)
+  set(at 0)
+  set(literal "")
+  while(at LESS length)
+    string(SUBSTRING "${text}" ${at} 8000 piece)
+    string(APPEND literal "\n     R\"~~sql~~(${piece})~~sql~~\"")
+    math(EXPR at "${at} + 8000")
+  endwhile()
+  string(APPEND code "      {${version}, \"${title}\",${literal}},\n")
+endforeach()
+string(APPEND code "  };\n  return all;\n}\n\n}  // namespace fleet::sql\n")
+file(WRITE ${OUTPUT} "${code}")

@@ -1,0 +1,76 @@
+// One loop, one database with the schema, a pool and a waker: what every queue test begins with.
+#pragma once
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/io_context.hpp>
+#include <string>
+#include <vector>
+
+#include "common/async/stop.hpp"
+#include "common/quantumflow/consumer.hpp"
+#include "common/quantumflow/inspect.hpp"
+#include "common/quantumflow/publish.hpp"
+#include "tests/support/fleet_database.hpp"
+#include "tests/support/private_postgres.hpp"
+#include "tests/support/run.hpp"
+
+namespace fleet::test {
+
+class queue_fixture {
+ public:
+  explicit queue_fixture(const std::string& database)
+      : name(database),
+        url(fleet_database(database)),
+        pool(io.get_executor(), settings(), 8),
+        waker(io.get_executor(), settings()),
+        stop(io.get_executor()) {
+    boost::asio::co_spawn(io, waker.run(stop.token()), boost::asio::detached);
+  }
+  ~queue_fixture() {
+    stop.request_soft();
+    run_until(io, [this] { return running == 0; });
+    stop.request_hard();
+  }
+
+  postgres::settings settings() const {
+    postgres::settings made;
+    made.url = url;
+    return made;
+  }
+
+  /// Runs a worker until the fixture's stop; one that fails is started again, as a supervisor would.
+  void consume(quantumflow::consumer& worker) {
+    ++running;
+    boost::asio::co_spawn(io, keep(worker), [this](std::exception_ptr) { --running; });
+  }
+
+  std::string psql(const std::string& sql) const { return private_postgres::shared().psql(sql, name); }
+
+  base::message_id publish(std::string queue, boost::json::object payload) {
+    quantumflow::publication what{std::move(queue), std::move(payload), std::nullopt};
+    return run(io, quantumflow::publish(pool, std::move(what)));
+  }
+
+  boost::asio::io_context io;
+  std::string name;
+  std::string url;
+  postgres::pool pool;
+  quantumflow::waker waker;
+  async::stop_source stop;
+  int running = 0;
+  int restarts = 0;
+
+ private:
+  boost::asio::awaitable<void> keep(quantumflow::consumer& worker) {
+    while (!stop.token().soft_requested()) {
+      try {
+        co_await worker.run(stop.token());
+      } catch (const std::exception&) {
+        ++restarts;
+      }
+      if (!stop.token().soft_requested()) co_await stop.token().sleep_for(std::chrono::milliseconds(5));
+    }
+  }
+};
+
+}  // namespace fleet::test

@@ -1,0 +1,48 @@
+\ir _queue.sql
+-- What is published waits for the coordinators' group though none has run yet; taken in order per key; gone after COMMIT.
+select count(publish('proposals_for_consensus_queue', jsonb_build_object('proposal_id', 'p' || g % 3, 'n', g))) as n
+  from generate_series(1, 9) g \gset
+select expect((select count(*) from list_pending_messages('proposals_for_consensus_queue')), 9::bigint, 'pending');
+select expect((select count(*) from list_pending_messages('proposals_for_consensus_queue', 4)), 4::bigint, 'limited list');
+
+begin;
+create temp table taken on commit drop as
+  select *, row_number() over () as place from take('proposals_for_consensus_queue', 'centralcloud');
+select expect((select count(*) from taken), 9::bigint, 'taken from all lanes');
+select expect((select bool_and(in_order) from (
+  select message_id > coalesce(lag(message_id) over (partition by payload ->> 'proposal_id' order by place), 0) as in_order
+    from taken) t), true, 'order per key');
+select expect((select count(*) from take('proposals_for_consensus_queue', 'centralcloud')), 0::bigint, 'taken twice in one transaction');
+rollback;
+
+-- A rollback gives them back; a limit leaves the rest.
+begin;
+select expect((select count(*) from take('proposals_for_consensus_queue', 'centralcloud', 2)), 2::bigint, 'limited');
+commit;
+select expect((select pending from get_queue_stats('proposals_for_consensus_queue')), 7::bigint, 'rest pending');
+begin;
+select expect((select count(*) from take('proposals_for_consensus_queue', 'centralcloud', 7)), 7::bigint, 'rest');
+commit;
+select expect((select count(*) from list_pending_messages('proposals_for_consensus_queue')), 0::bigint, 'none pending');
+select expect((select (published_total, consumed_total, pending, retrying, dlq)::text from list_queues()
+                where queue_name = 'proposals_for_consensus_queue'), '(9,9,0,0,0)', 'counters');
+
+-- What a handler publishes to the stream that it reads is not lost to it.
+select publish('patterns_for_aggregator_queue', '{"n": 1}') is not null as ok \gset
+begin;
+select expect((select count(*) from take('patterns_for_aggregator_queue', 'centralcloud')), 1::bigint, 'first');
+select publish('patterns_for_aggregator_queue', '{"n": 2}') is not null as ok \gset
+commit;
+begin;
+select publish('patterns_for_aggregator_queue', '{"n": 3}') is not null as ok \gset
+select expect((select count(*) from take('patterns_for_aggregator_queue', 'centralcloud')), 1::bigint, 'published while taking');
+commit;
+begin;
+select expect((select string_agg(payload ->> 'n', ',') from take('patterns_for_aggregator_queue', 'centralcloud')), '3', 'own message');
+commit;
+
+-- A rolled-back publish was never there.
+begin;
+select publish('patterns_for_aggregator_queue', '{"n": 4}') is not null as ok \gset
+rollback;
+select expect((select pending from get_queue_stats('patterns_for_aggregator_queue')), 0::bigint, 'rolled back');

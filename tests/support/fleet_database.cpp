@@ -1,0 +1,28 @@
+#include "tests/support/fleet_database.hpp"
+
+#include <cstdlib>
+#include <stdexcept>
+#include <string>
+
+#include "tests/support/daemons.hpp"
+#include "tests/support/private_postgres.hpp"
+
+namespace fleet::test {
+
+std::string fleet_database(const std::string& name) {
+  auto& server = private_postgres::shared();
+  // The schema is made once and copied: a migration run takes longer than most tests.
+  static const bool made = [&] {
+    const auto url = server.create_database("fleet_template");
+    const auto command =
+        "'" + daemon_binary("centralcloud_daemon") + "' migrate --database.url '" + url + "' > /dev/null";
+    if (std::system(command.c_str()) != 0) throw std::runtime_error("failed: " + command);
+    return true;
+  }();
+  static_cast<void>(made);
+  server.psql("drop database if exists " + name + " with (force)");
+  server.psql("create database " + name + " template fleet_template");
+  return server.url(name);
+}
+
+}  // namespace fleet::test
