@@ -1,0 +1,34 @@
+// Agent → coordinator: a pattern that worked on one instance.
+#pragma once
+#include <boost/json/object.hpp>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "common/base/decimal.hpp"
+#include "common/base/error.hpp"
+#include "common/base/ids.hpp"
+#include "common/base/time.hpp"
+#include "common/messages/code_pattern.hpp"
+
+namespace fleet::messages {
+
+struct pattern_discovered {
+  static constexpr std::string_view type_name = "pattern_discovered";
+
+  base::instance_id instance_id;
+  std::string pattern_type;
+  code_pattern pattern;        ///< field `code_pattern`
+  base::decimal success_rate;  ///< 0-1
+  std::string agent_type;
+  base::timestamp timestamp;
+  std::optional<std::int64_t> usage_count;
+
+  /// Error `invalid_input` with every wrong field.
+  static base::result<pattern_discovered> decode(const boost::json::object& message);
+  boost::json::object encode() const;
+  bool operator==(const pattern_discovered&) const = default;
+};
+
+}  // namespace fleet::messages
