@@ -1,0 +1,191 @@
+#include "common/daemon/supervisor.hpp"
+
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <deque>
+
+#include "common/async/backoff.hpp"
+#include "common/async/event.hpp"
+#include "common/base/error.hpp"
+
+namespace fleet::daemon {
+
+struct supervisor::state {
+  boost::asio::any_io_executor executor;
+  async::stop_token stop;
+  telemetry::logger log;
+  telemetry::metrics& metrics;
+  telemetry::health_state& health;
+  supervision rules;
+  std::size_t running = 0;
+  bool fatal = false;
+  async::event ended = {};
+};
+
+namespace {
+
+using steady = std::chrono::steady_clock;
+namespace asio = boost::asio;
+
+struct ending {
+  bool failed = false;
+  bool transient = false;  ///< something needed was away: not the worker's fault
+  std::string reason;
+};
+
+/// Never throws: the one place where a worker's exception is caught.
+asio::awaitable<ending> run_once(const supervisor::worker& run, async::stop_token stop) {
+  ending how;
+  try {
+    co_await run(stop);
+    co_return how;
+  } catch (const base::failure& failed) {
+    const auto kind = failed.get().kind;
+    how.transient = kind == base::error_kind::unavailable || kind == base::error_kind::timeout;
+    how.reason = failed.what();
+  } catch (const std::exception& failed) {
+    how.reason = failed.what();
+  } catch (...) {
+    how.reason = "an exception of unknown type";
+  }
+  how.failed = true;
+  co_return how;
+}
+
+/// One worker's life: runs, failures, waits.
+template <class State>
+class life {
+ public:
+  life(std::shared_ptr<State> of, std::string name)
+      : shared_(std::move(of)),
+        name_(std::move(name)),
+        healthy_(shared_->executor),
+        delays_(async::backoff_policy{shared_->rules.min_backoff, shared_->rules.max_backoff, 2.0, 0.2}),
+        restarts_(shared_->metrics.get_counter(shared_->rules.metrics_prefix + "_worker_restarts_total",
+                                               "Workers started again after a failure", {{"worker", name_}})) {}
+
+  void begin_run() {
+    began_ = steady::now();
+    if (failures_in_a_row_ == 0) return;
+    // Trusted again only after a while: a worker that fails in each first second is not well.
+    healthy_.expires_after(shared_->rules.max_backoff);
+    healthy_.async_wait([shared = shared_, name = name_](boost::system::error_code ec) {
+      if (!ec) shared->health.set("worker " + name, true);
+    });
+  }
+
+  /// How long to wait before the next run.
+  std::chrono::nanoseconds note_failure(const ending& how) {
+    healthy_.cancel();
+    const auto now = steady::now();
+    if (now - began_ >= shared_->rules.window) {
+      delays_.reset();
+      failures_in_a_row_ = 0;
+    }
+    ++failures_in_a_row_;
+    restarts_.increment();
+    const bool too_many = !how.transient && is_too_many(now);
+    const auto delay =
+        too_many ? std::chrono::nanoseconds(shared_->rules.max_backoff) : delays_.next(async::random01());
+    const auto delay_ms = std::chrono::duration_cast<std::chrono::milliseconds>(delay).count();
+    shared_->health.set("worker " + name_, false, how.reason);
+    shared_->log.warning("worker_failed", how.reason,
+                         {{"worker", name_}, {"failures_in_a_row", failures_in_a_row_}, {"retry_in_ms", delay_ms}});
+    if (too_many) note_fatal();
+    return delay;
+  }
+
+  void end(const ending& how) {
+    healthy_.cancel();
+    if (how.failed && !shared_->stop.hard_requested())
+      shared_->log.warning("worker_failed", how.reason, {{"worker", name_}, {"while", "stopping"}});
+    shared_->log.debug("worker_ended", name_);
+    --shared_->running;
+    shared_->ended.notify_all();
+  }
+
+ private:
+  bool is_too_many(steady::time_point now) {
+    failures_.push_back(now);
+    while (failures_.front() + shared_->rules.window < now || failures_.size() > shared_->rules.max_restarts + 1)
+      failures_.pop_front();
+    return failures_.size() > shared_->rules.max_restarts;
+  }
+
+  void note_fatal() {
+    if (shared_->fatal) return;
+    shared_->fatal = true;
+    shared_->log.error("worker_fatal", "a worker fails again and again", {{"worker", name_}});
+    if (shared_->rules.on_fatal) shared_->rules.on_fatal(name_);
+  }
+
+  std::shared_ptr<State> shared_;
+  std::string name_;
+  asio::steady_timer healthy_;
+  async::backoff delays_;
+  telemetry::counter restarts_;
+  steady::time_point began_;
+  unsigned failures_in_a_row_ = 0;
+  std::deque<steady::time_point> failures_;  ///< within the window; transient ones are not counted
+};
+
+template <class State>
+asio::awaitable<void> supervise_until_stop(std::shared_ptr<State> shared, std::string name, supervisor::worker run) {
+  life<State> one(shared, std::move(name));
+  ending how;
+  while (true) {
+    one.begin_run();
+    how = co_await run_once(run, shared->stop);
+    if (!how.failed || shared->stop.soft_requested()) break;
+    const auto delay = one.note_failure(how);
+    const bool go_on = co_await shared->stop.sleep_for(delay);
+    if (!go_on) {
+      how.failed = false;
+      break;
+    }
+  }
+  one.end(how);
+}
+
+}  // namespace
+
+supervisor::supervisor(asio::any_io_executor executor, async::stop_token stop, telemetry::logger log,
+                       telemetry::metrics& metrics, telemetry::health_state& health, supervision rules)
+    : state_(new state{executor, stop, std::move(log), metrics, health, std::move(rules)}) {}
+
+void supervisor::supervise(std::string name, worker run) {
+  ++state_->running;
+  // A worker that does not listen to the soft stop is cancelled by the hard one.
+  auto cancel = std::make_shared<asio::cancellation_signal>();
+  auto hard = std::make_shared<async::subscription>(
+      state_->stop.on_hard([cancel] { cancel->emit(asio::cancellation_type::terminal); }));
+  const auto done = [cancel, hard, shared = state_](std::exception_ptr thrown) {
+    hard->reset();
+    if (thrown) shared->log.error("worker_lost", "supervision of a worker ended by an exception");
+  };
+  asio::co_spawn(state_->executor, supervise_until_stop(state_, std::move(name), std::move(run)),
+                 asio::bind_cancellation_slot(cancel->slot(), done));
+}
+
+asio::awaitable<bool> supervisor::wait(std::chrono::milliseconds limit) {
+  const auto shared = state_;
+  const auto deadline = steady::now() + limit;
+  while (shared->running > 0) {
+    const auto left = deadline - steady::now();
+    if (left <= std::chrono::nanoseconds(0)) co_return false;
+    co_await shared->ended.wait_for(left);
+  }
+  co_return true;
+}
+
+std::size_t supervisor::running() const {
+  return state_->running;
+}
+bool supervisor::fatal() const {
+  return state_->fatal;
+}
+
+}  // namespace fleet::daemon

@@ -1,0 +1,52 @@
+// Supervision: a worker that throws is logged, counted and started again, with backoff and a bound.
+#pragma once
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "common/async/stop.hpp"
+#include "common/telemetry/health.hpp"
+#include "common/telemetry/log.hpp"
+#include "common/telemetry/metrics.hpp"
+
+namespace fleet::daemon {
+
+struct supervision {
+  std::chrono::milliseconds min_backoff{100};  ///< before the first restart; doubles with each failure in a row
+  std::chrono::milliseconds max_backoff{5'000};
+  std::size_t max_restarts = 10;             ///< more than these within `window` is fatal
+  std::chrono::milliseconds window{60'000};  ///< also: a run as long as this forgets earlier failures
+  std::string metrics_prefix = "daemon";     ///< of `<prefix>_worker_restarts_total{worker}`
+  /// Called once, at the first fatal worker; the worker goes on being restarted with `max_backoff`.
+  std::function<void(const std::string& worker)> on_fatal = {};
+};
+
+/// For the loop's thread. Everything passed by reference must outlive the supervisor and its workers.
+class supervisor {
+ public:
+  using worker = std::function<boost::asio::awaitable<void>(async::stop_token)>;
+
+  supervisor(boost::asio::any_io_executor executor, async::stop_token stop, telemetry::logger log,
+             telemetry::metrics& metrics, telemetry::health_state& health, supervision rules = {});
+
+  /// Starts `run` now. It is expected to return after a soft stop; returning earlier ends it without a restart. A throw
+  /// makes the readiness condition "worker NAME" missing until the next run has lasted `max_backoff`. Failures of kind
+  /// `unavailable` and `timeout` (the database is away) are restarted without end and are never fatal.
+  void supervise(std::string name, worker run);
+
+  /// Waits until every worker has ended, at most `limit`. False: some still run.
+  boost::asio::awaitable<bool> wait(std::chrono::milliseconds limit);
+  std::size_t running() const;
+  /// A worker failed more often than the rules allow.
+  bool fatal() const;
+
+ private:
+  struct state;
+  std::shared_ptr<state> state_;
+};
+
+}  // namespace fleet::daemon

@@ -1,0 +1,60 @@
+#include "common/http/access.hpp"
+
+#include <boost/asio/ip/address_v4.hpp>
+
+#include "common/http/server.hpp"
+
+namespace fleet::http {
+namespace {
+
+bool is_loopback_host(std::string_view host) {
+  // The port goes; an IPv6 address keeps its brackets.
+  const auto bracket = host.rfind(']');
+  const auto colon = host.rfind(':');
+  if (colon != std::string_view::npos && (bracket == std::string_view::npos || colon > bracket))
+    host = host.substr(0, colon);
+  if (host == "localhost" || host == "[::1]") return true;
+  // An address and no name: "127.evil.example" may point anywhere.
+  boost::system::error_code ec;
+  const auto address = boost::asio::ip::make_address_v4(host, ec);
+  return !ec && address.is_loopback();
+}
+
+response unauthorized() {
+  auto refusal = problem(401, "unauthorized", "this needs the bearer token");
+  refusal.headers.emplace_back("WWW-Authenticate", "Bearer");
+  return refusal;
+}
+
+}  // namespace
+
+bool is_changing(std::string_view method) {
+  return method != "GET" && method != "HEAD";
+}
+
+bool constant_time_equal(std::string_view a, std::string_view b) {
+  unsigned difference = a.size() == b.size() ? 0U : 1U;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    const char other = b.empty() ? '\0' : b[i % b.size()];
+    difference |= static_cast<unsigned>(static_cast<unsigned char>(a[i]) ^ static_cast<unsigned char>(other));
+  }
+  return difference == 0;
+}
+
+std::optional<response> check_access(const request& what, const std::string& token, bool local) {
+  if (local || !is_changing(what.method)) return std::nullopt;
+  if (!token.empty()) {
+    constexpr std::string_view scheme = "Bearer ";
+    const auto given = what.header("authorization");
+    const bool good =
+        given.starts_with(scheme) && constant_time_equal(std::string_view(given).substr(scheme.size()), token);
+    return good ? std::nullopt : std::optional(unauthorized());
+  }
+  const auto host = what.header("host");
+  const auto origin = what.header("origin");
+  if (is_loopback_host(host) && (origin.empty() || origin == "http://" + host)) return std::nullopt;
+  return problem(403, "refused",
+                 "without a configured token, changes are taken from this machine's own pages and tools only");
+}
+
+}  // namespace fleet::http

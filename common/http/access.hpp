@@ -1,0 +1,18 @@
+// Who may change something: the bearer token, and the guard of a server without one against web pages.
+#pragma once
+#include <optional>
+#include <string>
+
+#include "common/http/message.hpp"
+
+namespace fleet::http {
+
+bool is_changing(std::string_view method);
+
+/// The refusal, or nothing where the request may go on. `local`: over the Unix socket, whose mode decides who connects,
+/// so that no token is asked for. Over TCP a changing method needs the token; where none is configured (loopback
+/// only) it needs a Host that is loopback and, from a browser, an Origin that is the same host: otherwise any page
+/// that an operator visits could send one.
+std::optional<response> check_access(const request& what, const std::string& token, bool local);
+
+}  // namespace fleet::http

@@ -1,0 +1,102 @@
+#include "common/telemetry/metrics.hpp"
+
+#include <prometheus/counter.h>
+#include <prometheus/gauge.h>
+#include <prometheus/histogram.h>
+#include <prometheus/registry.h>
+#include <prometheus/text_serializer.h>
+
+#include <algorithm>
+#include <mutex>
+#include <set>
+#include <sstream>
+#include <stdexcept>
+
+namespace fleet::telemetry {
+namespace {
+
+void check_name(const std::string& name, bool is_counter) {
+  const bool total = name.ends_with("_total");
+  const bool good = !name.empty() && name.front() >= 'a' && name.front() <= 'z' &&
+                    std::all_of(name.begin(), name.end(),
+                                [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_'; });
+  const bool odd_unit = name.ends_with("_ms") || name.ends_with("_milliseconds") || name.ends_with("_kb");
+  if (!good || odd_unit || total != is_counter) throw std::invalid_argument("not a good metric name: " + name);
+}
+
+}  // namespace
+
+void counter::increment(double by) const {
+  of_->Increment(by);
+}
+double counter::value() const {
+  return of_->Value();
+}
+void gauge::set(double value) const {
+  of_->Set(value);
+}
+void gauge::add(double by) const {
+  of_->Increment(by);
+}
+double gauge::value() const {
+  return of_->Value();
+}
+void histogram::observe(double value) const {
+  of_->Observe(value);
+}
+
+std::vector<double> latency_buckets_seconds() {
+  return {0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30};
+}
+
+struct metrics::state {
+  explicit state(std::size_t most) : max_series(most) {}
+
+  /// The labels to use: as given while the family has room, otherwise one shared set.
+  labels bounded(const std::string& name, const labels& with) {
+    const std::scoped_lock lock(mutex);
+    auto& known = series[name];
+    if (known.contains(with) || known.size() < max_series) {
+      known.insert(with);
+      return with;
+    }
+    auto other = with;
+    for (auto& [key, value] : other) value = "other";
+    return other;
+  }
+
+  std::size_t max_series;
+  prometheus::Registry registry;
+  std::mutex mutex;
+  std::map<std::string, std::set<labels>> series;
+};
+
+metrics::metrics(std::size_t max_series) : state_(std::make_unique<state>(max_series)) {}
+metrics::~metrics() = default;
+
+counter metrics::get_counter(const std::string& name, const std::string& help, const labels& with) {
+  check_name(name, true);
+  auto& family = prometheus::BuildCounter().Name(name).Help(help).Register(state_->registry);
+  return counter(&family.Add(state_->bounded(name, with)));
+}
+
+gauge metrics::get_gauge(const std::string& name, const std::string& help, const labels& with) {
+  check_name(name, false);
+  auto& family = prometheus::BuildGauge().Name(name).Help(help).Register(state_->registry);
+  return gauge(&family.Add(state_->bounded(name, with)));
+}
+
+histogram metrics::get_histogram(const std::string& name, const std::string& help, const labels& with,
+                                 const std::vector<double>& bounds) {
+  check_name(name, false);
+  auto& family = prometheus::BuildHistogram().Name(name).Help(help).Register(state_->registry);
+  return histogram(&family.Add(state_->bounded(name, with), bounds));
+}
+
+std::string metrics::exposition() const {
+  std::ostringstream out;
+  prometheus::TextSerializer().Serialize(out, state_->registry.Collect());
+  return std::move(out).str();
+}
+
+}  // namespace fleet::telemetry

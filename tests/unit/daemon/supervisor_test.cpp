@@ -1,0 +1,167 @@
+#include "common/daemon/supervisor.hpp"
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <catch2/catch.hpp>
+
+#include "common/base/error.hpp"
+
+using namespace fleet;
+using namespace std::chrono_literals;
+namespace asio = boost::asio;
+
+namespace {
+
+struct fixture {
+  explicit fixture(std::size_t max_restarts = 3) : stop(io.get_executor()) {
+    rules.min_backoff = 1ms;
+    rules.max_backoff = 20ms;
+    rules.max_restarts = max_restarts;
+    rules.window = 5s;
+    rules.on_fatal = [this](const std::string& name) { fatal_workers.push_back(name); };
+    const auto log = telemetry::logger::to_sink([this](std::string_view line) { lines.emplace_back(line); });
+    under_test = std::make_unique<daemon::supervisor>(io.get_executor(), stop.token(), log, metrics, health, rules);
+  }
+
+  /// Turns the loop until the condition holds, at most five seconds.
+  bool until(const std::function<bool()>& condition) {
+    const auto end = std::chrono::steady_clock::now() + 5s;
+    while (!condition() && std::chrono::steady_clock::now() < end) {
+      io.restart();
+      io.run_one_for(20ms);
+    }
+    return condition();
+  }
+
+  double restarts() { return metrics.get_counter("daemon_worker_restarts_total", "x", {{"worker", "w"}}).value(); }
+
+  asio::io_context io;
+  async::stop_source stop;
+  telemetry::metrics metrics;
+  telemetry::health_state health;
+  std::vector<std::string> lines;
+  std::vector<std::string> fatal_workers;
+  daemon::supervision rules;
+  std::unique_ptr<daemon::supervisor> under_test;
+};
+
+}  // namespace
+
+TEST_CASE("supervisor: a worker that throws is logged, counted and started again") {
+  fixture with(10);
+  int runs = 0;
+  with.under_test->supervise("w", [&](async::stop_token stop) -> asio::awaitable<void> {
+    if (++runs <= 2) throw std::runtime_error("broken " + std::to_string(runs));
+    co_await stop.sleep_for(1h);
+  });
+  REQUIRE(with.until([&] { return runs == 2; }));
+  CHECK_FALSE(with.health.ready());
+  REQUIRE(with.until([&] { return runs == 3; }));
+  CHECK(with.restarts() == 2);
+  REQUIRE(with.lines.size() == 2);
+  CHECK(with.lines[0].find("broken 1") != std::string::npos);
+  CHECK(with.until([&] { return with.health.ready(); }));
+  CHECK_FALSE(with.under_test->fatal());
+  with.stop.request_soft();
+  CHECK(with.until([&] { return with.under_test->running() == 0; }));
+}
+
+TEST_CASE("supervisor: too many failures are fatal once, and the worker is still tried") {
+  fixture with(3);
+  int runs = 0;
+  with.under_test->supervise("w", [&](async::stop_token) -> asio::awaitable<void> {
+    ++runs;
+    throw std::runtime_error("broken");
+    co_return;
+  });
+  REQUIRE(with.until([&] { return with.under_test->fatal(); }));
+  CHECK(runs == 4);
+  CHECK_FALSE(with.health.ready());
+  CHECK(with.until([&] { return runs >= 7; }));
+  CHECK(with.fatal_workers == std::vector<std::string>{"w"});
+}
+
+TEST_CASE("supervisor: the wait between restarts grows to its bound") {
+  fixture with(1000);
+  std::vector<std::chrono::steady_clock::time_point> starts;
+  with.under_test->supervise("w", [&](async::stop_token) -> asio::awaitable<void> {
+    starts.push_back(std::chrono::steady_clock::now());
+    throw std::runtime_error("broken");
+    co_return;
+  });
+  REQUIRE(with.until([&] { return starts.size() == 10; }));
+  // Delays 1, 2, 4, 8, 16 and then 20 ms, each with jitter at most to the cap.
+  CHECK(starts[9] - starts[0] >= 80ms);
+}
+
+TEST_CASE("supervisor: what is away is waited for without end") {
+  fixture with(2);
+  int runs = 0;
+  with.under_test->supervise("w", [&](async::stop_token) -> asio::awaitable<void> {
+    ++runs;
+    throw base::failure(base::make_error(base::error_kind::unavailable, "the database is away"));
+    co_return;
+  });
+  REQUIRE(with.until([&] { return runs == 8; }));
+  CHECK_FALSE(with.under_test->fatal());
+  REQUIRE(with.health.missing().size() == 1);
+  CHECK(with.health.missing()[0].reason == "the database is away");
+}
+
+TEST_CASE("supervisor: a soft stop ends the wait for a restart") {
+  fixture with;
+  int runs = 0;
+  with.rules.min_backoff = 1h;
+  with.rules.max_backoff = 1h;
+  daemon::supervisor slow(with.io.get_executor(), with.stop.token(), telemetry::logger::none(), with.metrics,
+                          with.health, with.rules);
+  slow.supervise("w", [&](async::stop_token) -> asio::awaitable<void> {
+    ++runs;
+    throw std::runtime_error("broken");
+    co_return;
+  });
+  REQUIRE(with.until([&] { return runs == 1; }));
+  with.stop.request_soft();
+  bool all_ended = false;
+  const auto wait = [&]() -> asio::awaitable<void> { all_ended = co_await slow.wait(5s); };
+  asio::co_spawn(with.io, wait(), [](std::exception_ptr) {});
+  CHECK(with.until([&] { return all_ended; }));
+  CHECK(runs == 1);
+}
+
+TEST_CASE("supervisor: a worker deaf to the soft stop is cancelled by the hard one") {
+  fixture with;
+  bool started = false;
+  with.under_test->supervise("w", [&](async::stop_token) -> asio::awaitable<void> {
+    started = true;
+    asio::steady_timer timer(with.io, 1h);
+    co_await timer.async_wait(asio::use_awaitable);
+  });
+  REQUIRE(with.until([&] { return started; }));
+  with.stop.request_soft();
+  bool answered = false;
+  bool all_ended = true;
+  const auto wait = [&]() -> asio::awaitable<void> {
+    all_ended = co_await with.under_test->wait(50ms);
+    answered = true;
+  };
+  asio::co_spawn(with.io, wait(), [](std::exception_ptr) {});
+  REQUIRE(with.until([&] { return answered; }));
+  CHECK_FALSE(all_ended);
+  with.stop.request_hard();
+  CHECK(with.until([&] { return with.under_test->running() == 0; }));
+}
+
+TEST_CASE("supervisor: a worker that returns has ended") {
+  fixture with;
+  int runs = 0;
+  with.under_test->supervise("w", [&](async::stop_token) -> asio::awaitable<void> {
+    ++runs;
+    co_return;
+  });
+  CHECK(with.until([&] { return with.under_test->running() == 0; }));
+  CHECK(runs == 1);
+  CHECK(with.health.ready());
+}
