@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# Checks of the tree that need no build: formatting, shell scripts, systemd units. tests/run.sh runs it; it counts like a test program.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
+
+passed=0 failed=0
+check() { # name, command...
+  local name=$1 output
+  shift
+  if output=$("$@" 2>&1); then
+    passed=$((passed + 1))
+  else
+    failed=$((failed + 1))
+    printf 'FAILED %s\n%s\n' "$name" "$output"
+  fi
+}
+
+code_is_formatted() {
+  find common singularity_agent centralcloud_daemon sql tests \( -name '*.cpp' -o -name '*.hpp' \) -print0 |
+    xargs -0 -r clang-format --dry-run -Werror 2>&1 | grep -o '^[^ ]*: error:.*' | cut -c1-160 | awk -F: '!seen[$1]++'
+  return "${PIPESTATUS[1]}"
+}
+
+shell_scripts() { find deploy tests config .ci -type f \( -name '*.sh' -o -path '.ci/run' \); }
+scripts_parse() {
+  local script bad=0
+  while read -r script; do bash -n "$script" || bad=1; done < <(shell_scripts)
+  return $bad
+}
+scripts_are_clean() {
+  command -v shellcheck > /dev/null || return 0
+  shell_scripts | xargs shellcheck -x -S warning -e SC2154,SC2034 # sourced files share variables
+}
+scripts_can_be_run() {
+  local script bad=0
+  while read -r script; do
+    if [[ $(head -c 2 "$script") == '#!' && ! -x $script ]]; then echo "$script is not executable"; bad=1; fi
+  done < <(shell_scripts)
+  return $bad
+}
+
+# The programs are not installed where the units look for them, so the copies that are verified run /bin/true.
+units_are_valid() {
+  command -v systemd-analyze > /dev/null || { echo "systemd-analyze is missing"; return 1; }
+  local copies unit name code=0 output
+  copies=$(mktemp -d)
+  for unit in deploy/systemd/*.service; do
+    name=$(basename "$unit")
+    sed -E 's#^(Exec[A-Za-z]*=[-+!@:]*)[^ ]*/(singularity_agent|centralcloud_daemon)#\1/bin/true#' "$unit" > "$copies/${name/@./@sample.}"
+  done
+  output=$(systemd-analyze verify --man=no --recursive-errors=no "$copies"/*.service 2>&1) || code=1
+  # verify exits 0 on lines that it does not understand ("Unknown key name"): anything it says of our files is an error.
+  output=$(grep -F -e fleet -e "$copies" -e singularity_agent -e centralcloud_daemon <<< "$output") && code=1
+  rm -rf "$copies"
+  [[ -z $output ]] || echo "$output"
+  return $code
+}
+
+check "clang-format: every source is formatted" code_is_formatted
+check "shell: every script parses" scripts_parse
+check "shell: shellcheck finds nothing" scripts_are_clean
+check "shell: scripts are executable" scripts_can_be_run
+check "systemd: units pass systemd-analyze verify" units_are_valid
+
+echo "test cases: $((passed + failed)) | $passed passed | $failed failed"
+[[ $failed -eq 0 ]]
