@@ -1,0 +1,120 @@
+#include <fmt/format.h>
+
+#include <memory>
+#include <utility>
+
+#include "common/messages/metrics.hpp"
+#include "singularity_agent/api/answers.hpp"
+#include "singularity_agent/api/routes.hpp"
+#include "singularity_agent/database.hpp"
+#include "singularity_agent/proposals/states.hpp"
+
+namespace fleet::agent::api {
+namespace {
+
+using boost::asio::awaitable;
+using http::request;
+using http::response;
+
+constexpr std::int64_t default_limit = 100;
+constexpr std::int64_t max_limit = 1000;
+
+class proposal_handlers {
+ public:
+  explicit proposal_handlers(parts with) : with_(with) {}
+
+  awaitable<response> submit(request from) {
+    const auto body = body_of(from);
+    auto what = proposals::parse_submission(body, with_.form);
+    if (!what) co_return http::problem(what.error());
+    const auto id = what->proposal_id;
+    auto answer = co_await with_.queue.submit(std::move(*what));
+    switch (answer.outcome) {
+      case proposals::submit_outcome::other:
+        fail(base::error_kind::conflict,
+             fmt::format("proposal_id: there is a proposal '{}' with other content", id.str()));
+      case proposals::submit_outcome::full:
+        fail(base::error_kind::unavailable, "too many proposals wait to be sent");
+      case proposals::submit_outcome::created:
+      case proposals::submit_outcome::same:
+        break;
+    }
+    boost::json::object reply;
+    for (const auto* name : {"proposal_id", "status", "priority_score"}) reply[name] = answer.proposal[name];
+    co_return http::json_response(201, std::move(reply));
+  }
+
+  awaitable<response> list(request from) {
+    proposals::list_query query;
+    const auto limit = from.query_int("limit", default_limit, 1, max_limit);
+    if (!limit) co_return http::problem(limit.error());
+    query.limit = static_cast<int>(*limit);
+    query.after = from.query_value("after");
+    query.status = from.query_value("status");
+    if (query.status) {
+      const auto known = proposals::parse_proposal_state(*query.status);
+      if (!known) {
+        auto wrong = base::invalid_fields({{"status", known.error().message}});
+        co_return http::problem(wrong);
+      }
+    }
+    auto connection = co_await with_.connections.acquire(connection_wait);
+    auto found = co_await with_.queue.repository().list(*connection, std::move(query));
+    co_return named_list("proposals", std::move(found));
+  }
+
+  awaitable<response> one(request from) {
+    const base::proposal_id id(from.parameter("id"));
+    auto connection = co_await with_.connections.acquire(connection_wait);
+    auto story = co_await with_.queue.repository().story(*connection, id);
+    if (!story) fail(base::error_kind::not_found, fmt::format("there is no proposal '{}' here", id.str()));
+    co_return http::json_response(200, std::move(*story));
+  }
+
+  awaitable<response> report(request from) {
+    const base::proposal_id id(from.parameter("id"));
+    const auto body = body_of(from);
+    messages::reader in(body);
+    const auto metrics = messages::read_metrics(in);
+    if (!in.ok()) co_return http::problem(in.error());
+    std::string outcome;
+    {
+      auto connection = co_await with_.connections.acquire(connection_wait);
+      outcome = co_await with_.samples.report(*connection, id, messages::encode_metrics(metrics));
+    }
+    if (outcome == "unknown")
+      fail(base::error_kind::not_found, fmt::format("there is no proposal '{}' here", id.str()));
+    if (outcome != "recorded") {
+      fail(base::error_kind::conflict,
+           fmt::format("proposal '{}' is {}: no metrics of it are expected", id.str(), outcome));
+    }
+    with_.wake.samples.notify();
+    boost::json::object reply;
+    reply["proposal_id"] = id.str();
+    reply["accepted"] = metrics.size();
+    co_return http::json_response(202, std::move(reply));
+  }
+
+  awaitable<response> events(request) {
+    auto stream = with_.events.subscribe();
+    if (!stream) fail(base::error_kind::unavailable, "too many clients follow the events already");
+    with_.wake.step_taken();
+    co_return http::stream_response(std::move(stream));
+  }
+
+ private:
+  parts with_;
+};
+
+}  // namespace
+
+void add_proposal_routes(http::router& to, const parts& with) {
+  const auto all = std::make_shared<proposal_handlers>(with);
+  to.add("POST", "/v1/proposals", [all](request from) { return all->submit(std::move(from)); });
+  to.add("GET", "/v1/proposals", [all](request from) { return all->list(std::move(from)); });
+  to.add("GET", "/v1/proposals/{id}", [all](request from) { return all->one(std::move(from)); });
+  to.add("POST", "/v1/proposals/{id}/metrics", [all](request from) { return all->report(std::move(from)); });
+  to.add("GET", "/v1/events", [all](request from) { return all->events(std::move(from)); });
+}
+
+}  // namespace fleet::agent::api

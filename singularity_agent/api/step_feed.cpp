@@ -1,0 +1,34 @@
+#include "singularity_agent/api/step_feed.hpp"
+
+#include <optional>
+
+#include "singularity_agent/database.hpp"
+
+namespace fleet::agent::api {
+namespace {
+
+/// Steps that another process of this instance took come with this delay.
+constexpr std::chrono::seconds look_again{2};
+
+}  // namespace
+
+step_feed::step_feed(postgres::pool& connections, const proposals::proposal_repository& repository,
+                     http::event_hub& hub, wake_ups& wake)
+    : connections_(connections), repository_(repository), hub_(hub), wake_(wake) {}
+
+boost::asio::awaitable<void> step_feed::run(async::stop_token stop) {
+  std::optional<std::string> since;
+  while (!stop.soft_requested()) {
+    if (hub_.subscribers() == 0) {
+      since.reset();
+    } else {
+      auto connection = co_await connections_.acquire(connection_wait);
+      auto page = co_await repository_.steps_since(*connection, since);
+      since = std::move(page.next_since);
+      for (const auto& step : page.steps) hub_.publish("step", boost::json::serialize(step));
+    }
+    co_await wake_.steps.wait_for(look_again, stop);
+  }
+}
+
+}  // namespace fleet::agent::api

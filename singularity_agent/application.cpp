@@ -1,0 +1,300 @@
+#include "singularity_agent/application.hpp"
+
+#include <fstream>
+#include <optional>
+#include <utility>
+
+#include "common/async/backoff.hpp"
+#include "common/base/text.hpp"
+#include "common/daemon/subcommands.hpp"
+#include "common/daemon/supervisor.hpp"
+#include "common/http/health_routes.hpp"
+#include "common/http/server.hpp"
+#include "common/messages/queues.hpp"
+#include "common/quantumflow/schema_version.hpp"
+#include "common/quantumflow/waker.hpp"
+#include "singularity_agent/api/routes.hpp"
+#include "singularity_agent/api/step_feed.hpp"
+#include "singularity_agent/consumers.hpp"
+#include "singularity_agent/database.hpp"
+#include "singularity_agent/instance_repository.hpp"
+#include "singularity_agent/metrics/reporter.hpp"
+#include "singularity_agent/metrics/watch.hpp"
+#include "singularity_agent/tools.hpp"
+
+namespace fleet::agent {
+namespace {
+
+using async::stop_token;
+using boost::asio::awaitable;
+
+/// The rollback worker and its consumer never wait for a connection behind other work.
+constexpr std::size_t rollback_pool_size = 2;
+constexpr std::chrono::seconds unused_connections{60};
+
+std::size_t workers_of(const config::values& all) {
+  std::size_t workers = 0;
+  for (const auto& queue : messages::all_queues()) {
+    if (queue.read_by == messages::queue_reader::agent)
+      workers += config::queue_from(all, std::string(queue.name)).workers;
+  }
+  return workers;
+}
+
+daemon::supervision supervision_rules(daemon::loop& loop) {
+  daemon::supervision rules;
+  rules.metrics_prefix = "singularity";
+  rules.on_fatal = [&loop](const std::string& worker) {
+    loop.request_stop("worker " + worker + " fails again and again", daemon::exit_refused);
+  };
+  return rules;
+}
+
+base::result<std::string> read_token(const std::string& path) {
+  if (path.empty()) return std::string();
+  std::ifstream file(path);
+  std::string line;
+  if (!std::getline(file, line) || base::trim(line).empty()) {
+    return base::make_error(base::error_kind::invalid_input, "http.token_file: no token can be read from " + path);
+  }
+  return std::string(base::trim(line));
+}
+
+execution::flow_options flow_options_of(const agent_settings& settings) {
+  execution::flow_options options;
+  options.observation_window_seconds = settings.executor.observation_window_seconds;
+  options.sample_interval = settings.metrics.interval;
+  return options;
+}
+
+proposals::change_form form_of(const agent_settings& settings) {
+  return settings.executor.mode == executor_mode::git ? proposals::change_form::git : proposals::change_form::any;
+}
+
+}  // namespace
+
+struct application::parts {
+  daemon::loop& loop;
+  config::values configured;
+  agent_settings current;
+  telemetry::logger log;
+  reload_source reload;
+  std::unique_ptr<metrics::sampler> sampler;
+
+  telemetry::metrics registry{};
+  telemetry::health_state health{};
+  telemetry::event_counter events{registry, log, telemetry::daemon_prefix::singularity};
+  postgres::pool pool{loop.executor(), database_of(current), current.core.pool_size + workers_of(configured)};
+  postgres::pool rollback_pool{loop.executor(), database_of(current), rollback_pool_size};
+  quantumflow::waker waker{loop.executor(), database_of(current)};
+  wake_ups wake{};
+
+  producers out{current.instance, events};
+  execution::execution_repository executions{current.instance};
+  metrics::sample_repository samples{current.instance};
+  patterns::pattern_repository known_patterns{current.instance};
+  proposals::proposal_queue queue{pool, out, wake, log, current.proposals};
+  voting::voter votes{pool, out, wake, log, current.voter};
+  std::unique_ptr<execution::executor> executor = make_executor(loop.executor(), current);
+  metrics::measurer measure{loop.executor(), *sampler, pool, samples, log, current.metrics.interval};
+  execution::execution_flow flow{pool, *executor, measure, samples, executions, wake, log, flow_options_of(current)};
+  execution::rollback_worker rollbacks{
+      rollback_pool, *executor, flow, measure, executions, wake, events, log, rollback_options_of(current)};
+  metrics::watch watch{pool, measure, samples, wake, log, current.metrics.interval};
+  metrics::reporter reporter{pool, out, samples, wake, log};
+  consumers in{{queue.repository(), executions, known_patterns, votes, events, wake, log}};
+  http::event_hub hub{loop.executor()};
+  api::step_feed feed{pool, queue.repository(), hub, wake};
+  std::vector<std::unique_ptr<quantumflow::consumer>> workers{};
+  std::unique_ptr<http::server> server{};
+  daemon::supervisor supervisor{loop.executor(), loop.stop_token(), log, registry, health, supervision_rules(loop)};
+
+  bool listen();
+  awaitable<bool> wait_for_schema();
+  awaitable<void> recover_repository();
+  awaitable<void> start_consumers();
+  void start_workers();
+  awaitable<void> heartbeat(stop_token stop);
+  awaitable<void> drain();
+  void refuse(const std::string& what, const base::error& why);
+  void apply_reload();
+};
+
+application::application(daemon::loop& loop, config::values configured, agent_settings effective, telemetry::logger log,
+                         reload_source reload) {
+  auto sampler = value_or_throw(make_sampler(effective));
+  parts_.reset(new parts{loop, std::move(configured), std::move(effective), std::move(log), std::move(reload),
+                         std::move(sampler)});
+  for (const auto* condition : {"database", "schema", "listen", "workers", "repository"})
+    parts_->health.require(condition);
+}
+
+application::~application() = default;
+
+awaitable<void> application::run() {
+  auto& all = *parts_;
+  if (!all.listen()) co_return;
+  all.loop.on_reload([&all] { all.apply_reload(); });
+  const bool fits = co_await all.wait_for_schema();
+  if (fits) {
+    co_await all.recover_repository();
+    co_await all.start_consumers();
+    all.start_workers();
+    all.log.info("started", "all workers run", {{"instance", all.current.instance}});
+    all.loop.ready("serving");
+    const auto stop = all.loop.stop_token();
+    while (co_await stop.sleep_for(std::chrono::hours(1))) {
+    }
+  }
+  co_await all.drain();
+}
+
+void application::parts::refuse(const std::string& what, const base::error& why) {
+  log.error(what, why.message);
+  const bool configuration = why.kind == base::error_kind::invalid_input;
+  loop.request_stop(what, configuration ? daemon::exit_usage : daemon::exit_refused);
+}
+
+bool application::parts::listen() {
+  auto token = read_token(current.api.token_file);
+  if (!token) {
+    refuse("config", token.error());
+    return false;
+  }
+  http::server_options options;
+  options.unix_socket = current.api.socket;
+  options.listen = current.api.listen;
+  options.bearer_token = std::move(*token);
+  options.metrics_prefix = "singularity";
+  http::router routes;
+  http::add_health_routes(routes, health, registry);
+  api::add_routes(routes, {pool, queue, votes, out, executions, samples, known_patterns, hub, wake, form_of(current)});
+  server = std::make_unique<http::server>(loop.executor(), std::move(options), std::move(routes), log, registry);
+  const auto started = server->start();
+  if (!started) {
+    refuse("listen", started.error());
+    return false;
+  }
+  health.set("listen", true);
+  log.info("listening", "the local API", {{"socket", current.api.socket}, {"port", server->port()}});
+  return true;
+}
+
+awaitable<bool> application::parts::wait_for_schema() {
+  async::backoff backoff;
+  const auto stop = loop.stop_token();
+  while (!stop.soft_requested()) {
+    std::string away;
+    try {
+      auto connection = co_await pool.acquire();
+      const auto fits = co_await quantumflow::check_schema(*connection);
+      health.set("database", true);
+      if (fits) {
+        health.set("schema", true);
+        co_return true;
+      }
+      health.set("schema", false, fits.error().message);
+      log.error("schema", fits.error().message);
+      loop.request_stop("schema", daemon::exit_usage);
+      co_return false;
+    } catch (const base::failure& failure) {
+      away = failure.what();
+    }
+    health.set("database", false, away);
+    log.warning("database_away", "waiting for the database", {{"error", away}});
+    const auto delay = backoff.next(async::random01());
+    co_await stop.sleep_for(delay);
+  }
+  co_return false;
+}
+
+awaitable<void> application::parts::recover_repository() {
+  const auto mended = co_await executor->recover();
+  if (!mended) {
+    // Every later call mends first, too; what cannot be mended fails the execution with its reason.
+    health.set("repository", false, mended.error().message);
+    log.error("repository", mended.error().message);
+    co_return;
+  }
+  for (const auto& sentence : *mended) log.warning("repository_mended", sentence);
+  health.set("repository", true);
+}
+
+awaitable<void> application::parts::start_consumers() {
+  supervisor.supervise("waker", [this](stop_token stop) { return waker.run(std::move(stop)); });
+  // Registered before it reads: from now on broadcasts are kept for this instance.
+  for (const auto& each : in.subscriptions()) {
+    const std::string name(each.queue);
+    co_await quantumflow::subscribe(pool, name, current.instance.str());
+    const auto how = config::queue_from(configured, name);
+    quantumflow::consumer_options options;
+    options.queue = name;
+    options.group = current.instance.str();
+    options.max_retries = how.max_retries;
+    options.retry_delay = how.retry_delay;
+    auto& connections = each.queue == messages::queues::rollback_triggers ? rollback_pool : pool;
+    for (std::size_t n = 0; n < how.workers; ++n) {
+      auto made = std::make_unique<quantumflow::consumer>(connections, waker, options, each.handler, each.after);
+      auto* worker = workers.emplace_back(std::move(made)).get();
+      supervisor.supervise(name + "/" + std::to_string(n),
+                           [worker](stop_token stop) { return worker->run(std::move(stop)); });
+    }
+  }
+}
+
+void application::parts::start_workers() {
+  supervisor.supervise("heartbeat", [this](stop_token stop) { return heartbeat(std::move(stop)); });
+  supervisor.supervise("dispatcher", [this](stop_token stop) { return queue.dispatch(std::move(stop)); });
+  supervisor.supervise("execution", [this](stop_token stop) { return flow.run(std::move(stop)); });
+  supervisor.supervise("rollback", [this](stop_token stop) { return rollbacks.run(std::move(stop)); });
+  supervisor.supervise("watch", [this](stop_token stop) { return watch.run(std::move(stop)); });
+  supervisor.supervise("reporter", [this](stop_token stop) { return reporter.run(std::move(stop)); });
+  supervisor.supervise("events", [this](stop_token stop) { return feed.run(std::move(stop)); });
+  if (votes.mode() == voter_mode::command)
+    supervisor.supervise("voter", [this](stop_token stop) { return votes.run_command(std::move(stop)); });
+  health.set("workers", true);
+}
+
+/// Also the probe of the database: what /readyz says of it is at most one interval old.
+awaitable<void> application::parts::heartbeat(stop_token stop) {
+  do {
+    std::string away;
+    try {
+      auto connection = co_await pool.acquire(connection_wait);
+      co_await send_heartbeat(*connection, current.instance, current.roles);
+    } catch (const base::failure& failure) {
+      away = failure.what();
+    }
+    health.set("database", away.empty(), away);
+    pool.idle_trim(unused_connections);
+    rollback_pool.idle_trim(unused_connections);
+  } while (co_await stop.sleep_for(current.heartbeat));
+}
+
+awaitable<void> application::parts::drain() {
+  health.set("workers", false, "stopping");
+  hub.close();
+  if (server) co_await server->drain(current.core.stop_grace);
+  const bool ended = co_await supervisor.wait(current.core.stop_grace);
+  if (!ended) log.warning("drain", "some workers did not end in time", {{"running", supervisor.running()}});
+}
+
+void application::parts::apply_reload() {
+  const auto fresh = reload();
+  const auto merged = fresh ? base::result<config::values>(config::apply_reloadable(configured, *fresh)) : fresh;
+  auto policy = merged ? policy_from(*merged) : base::result<voting::policy_settings>(merged.error());
+  if (!policy) {
+    log.error("reload", "the new configuration is not taken", {{"error", policy.error()}});
+    return;
+  }
+  for (const auto& change : config::diff(configured, *fresh)) {
+    const bool waits = !change.reloadable || change.key.ends_with(".workers");
+    log.info("reload", waits ? "left alone until the next start" : "changed",
+             {{"key", change.key}, {"before", change.before}, {"after", change.after}});
+  }
+  configured = *merged;
+  votes.set_policy(std::move(*policy));
+  if (const auto level = telemetry::parse_log_level(configured.get_string("log.level"))) log.set_level(*level);
+}
+
+}  // namespace fleet::agent

@@ -1,0 +1,74 @@
+#include "singularity_agent/cli/follow.hpp"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <ostream>
+#include <thread>
+
+#include "singularity_agent/execution/journal_detail.hpp"
+
+namespace fleet::agent::cli {
+namespace {
+
+using execution::text_of;
+
+/// Polling one row over a Unix socket costs less than a millisecond, and unlike an event stream needs no catching up
+/// after the agent was away.
+constexpr std::chrono::milliseconds poll_interval{100};
+constexpr std::chrono::seconds agent_away_limit{60};
+
+std::string_view time_of_day(std::string_view rfc3339) {
+  constexpr std::size_t date_length = 11;  // "2026-01-31T"
+  constexpr std::size_t time_length = 12;  // "12:00:00.123"
+  return rfc3339.size() < date_length + time_length ? rfc3339 : rfc3339.substr(date_length, time_length);
+}
+
+}  // namespace
+
+std::optional<int> ending_of(const boost::json::object& story) {
+  if (text_of(story, "ended_at").empty()) return std::nullopt;
+  return text_of(story, "status") == "applied" ? daemon::exit_done : daemon::exit_refused;
+}
+
+std::size_t print_steps(std::ostream& out, const boost::json::object& story, std::size_t from, bool json) {
+  const auto& history = story.at("history").as_array();
+  for (auto at = from; at < history.size(); ++at) {
+    const auto& step = history[at].as_object();
+    if (json) {
+      out << boost::json::serialize(step) << '\n';
+      continue;
+    }
+    const auto before = text_of(step, "from");
+    out << fmt::format("{}  {}{}  {}\n", time_of_day(text_of(step, "at")), before.empty() ? "" : before + " → ",
+                       text_of(step, "to"), text_of(step, "cause"));
+  }
+  out.flush();
+  return history.size();
+}
+
+int follow(const daemon::invocation& call, const agent_address& at, const std::string& proposal) {
+  api_call what;
+  what.target = "/v1/proposals/" + http::percent_encode(proposal);
+  std::size_t printed = 0;
+  auto last_answer = std::chrono::steady_clock::now();
+  while (true) {
+    const auto story = call_agent(at, what);
+    const auto now = std::chrono::steady_clock::now();
+    if (story) {
+      last_answer = now;
+      printed = print_steps(*call.out, *story, printed, call.json);
+      if (const auto ended = ending_of(*story)) {
+        if (!call.json && *ended == daemon::exit_done)
+          *call.out << fmt::format("{}  the observation window is over, the change stays\n",
+                                   time_of_day(text_of(*story, "ended_at")));
+        return *ended;
+      }
+    } else if (story.error().kind == base::error_kind::not_found || now - last_answer > agent_away_limit) {
+      return refuse(call, story.error().message);
+    }
+    std::this_thread::sleep_for(poll_interval);
+  }
+}
+
+}  // namespace fleet::agent::cli

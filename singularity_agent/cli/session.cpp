@@ -1,0 +1,129 @@
+#include "singularity_agent/cli/session.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+
+#include "common/base/json.hpp"
+#include "common/base/text.hpp"
+#include "common/config/load.hpp"
+#include "singularity_agent/settings.hpp"
+
+namespace fleet::agent::cli {
+namespace {
+
+constexpr std::size_t max_input_bytes = 8U * 1024 * 1024;
+
+base::error wrong(std::string message) {
+  return base::make_error(base::error_kind::invalid_input, std::move(message));
+}
+
+/// What a client reads of the configuration; the rest belongs to `run` and need not be complete.
+std::shared_ptr<const config::schema> client_schema() {
+  auto made = std::make_shared<config::schema>();
+  for (auto what : agent_schema()->settings()) {
+    what.required = false;
+    made->add(std::move(what));
+  }
+  return made;
+}
+
+config::sources sources_of(const daemon::invocation& call) {
+  config::sources from;
+  from.file = call.config_file.value_or(std::string());
+  from.arguments = call.settings;
+  return from;
+}
+
+}  // namespace
+
+base::result<config::values> load_values(const daemon::invocation& call) {
+  return config::load(agent_schema(), sources_of(call));
+}
+
+base::result<agent_address> address_from(const daemon::invocation& call) {
+  const auto all = config::load(client_schema(), sources_of(call));
+  if (!all) return all.error();
+  agent_address at;
+  const auto& socket = all->get_string("api.socket");
+  const auto& listen = all->get_string("api.listen");
+  const auto to = http::endpoint::parse(socket.empty() ? listen : "unix:" + socket);
+  if (!to) return to.error();
+  at.to = *to;
+  if (const auto& path = all->get_string("http.token_file"); !path.empty()) {
+    std::ifstream file(path);
+    std::string line;
+    if (!std::getline(file, line)) return wrong("http.token_file: no token can be read from " + path);
+    at.token = base::trim(line);
+  }
+  return at;
+}
+
+base::result<boost::json::object> call_agent(const agent_address& at, const api_call& what) {
+  http::client_request request;
+  request.to = at.to;
+  request.method = what.method;
+  request.target = what.target;
+  request.token = at.token;
+  if (what.body) request.body = boost::json::serialize(*what.body);
+  const auto answer = http::call_blocking(std::move(request));
+  if (!answer) return base::make_error(answer.error().kind, "the agent does not answer: " + answer.error().message);
+  if (answer->status >= 400) return http::error_of(*answer);
+  return base::parse_json_object(answer->body, {64U * 1024 * 1024, 64});
+}
+
+base::result<std::string> read_input(const std::string& file) {
+  std::ifstream opened;
+  if (file != "-") {
+    opened.open(file, std::ios::binary);
+    if (!opened) return wrong(fmt::format("{}: cannot be read", file));
+  }
+  std::istream& in = file == "-" ? std::cin : opened;
+  std::string text;
+  std::copy_n(std::istreambuf_iterator<char>(in), max_input_bytes + 1, std::back_inserter(text));
+  return text;
+}
+
+base::result<boost::json::object> read_json_input(const std::string& file) {
+  const auto text = read_input(file);
+  if (!text) return text.error();
+  auto object = base::parse_json_object(*text);
+  if (!object) return wrong(fmt::format("{}: {}", file == "-" ? "standard input" : file, object.error().message));
+  return object;
+}
+
+int refuse(const daemon::invocation& call, std::string_view message) {
+  *call.err << "singularity_agent: " << message << '\n';
+  return daemon::exit_refused;
+}
+
+int usage(const daemon::invocation& call, std::string_view message) {
+  refuse(call, message);
+  return daemon::exit_usage;
+}
+
+int print_list(const daemon::invocation& call, const std::string& target, std::string_view name,
+               const std::vector<daemon::column>& columns) {
+  return with_agent(call, [&](const agent_address& at) {
+    api_call what;
+    what.target = target;
+    const auto answer = call_agent(at, what);
+    if (!answer) return refuse(call, answer.error().message);
+    daemon::print_rows(*call.out, call.json, columns, answer->at(name).as_array());
+    return daemon::exit_done;
+  });
+}
+
+int print_done(const daemon::invocation& call, const api_call& what, const std::string& done) {
+  return with_agent(call, [&](const agent_address& at) {
+    const auto answer = call_agent(at, what);
+    if (!answer) return refuse(call, answer.error().message);
+    *call.out << (call.json ? boost::json::serialize(*answer) : done) << '\n';
+    return daemon::exit_done;
+  });
+}
+
+}  // namespace fleet::agent::cli

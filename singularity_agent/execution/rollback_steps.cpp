@@ -1,0 +1,134 @@
+#include "singularity_agent/execution/rollback_steps.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+#include "common/base/text.hpp"
+#include "singularity_agent/execution/child_process.hpp"
+
+namespace fleet::agent::execution {
+namespace {
+
+constexpr std::array<std::string_view, 4> built_in_reverts{"revert_code", "git_revert", "revert_model_config",
+                                                           "revert_cache_config"};
+
+bool is_revert(const planned_step& step) {
+  return step.action == step_action::revert;
+}
+
+boost::asio::awaitable<step_result> run_revert(executor& by, base::proposal_id proposal) {
+  step_result done;
+  auto reverted = co_await by.revert(std::move(proposal));
+  done.outcome = reverted ? step_outcome::done : step_outcome::failed;
+  if (!reverted)
+    done.detail = reverted.error().message;
+  else if (reverted->already_reverted)
+    done.detail = "was taken back before";
+  else
+    done.detail = reverted->commit.empty() ? "taken back" : fmt::format("taken back by commit {}", reverted->commit);
+  co_return done;
+}
+
+boost::asio::awaitable<step_result> run_step_command(planned_step step, rollback_context context) {
+  async::process_spec spec;
+  spec.shell_command = step.command;
+  spec.working_directory = context.working_directory;
+  spec.environment["PROPOSAL_ID"] = context.proposal.str();
+  spec.environment["INSTANCE_ID"] = context.instance;
+  spec.environment["REASON"] = context.reason;
+  spec.environment["STEP"] = step.name;
+  spec.environment["ACTION"] = "rollback";
+  spec.timeout = context.command_timeout;
+  auto ended = co_await try_run(std::move(spec));
+  step_result done;
+  done.outcome = ended && ended->ok() ? step_outcome::done : step_outcome::failed;
+  if (!ended)
+    done.detail = ended.error().message;
+  else
+    done.detail = ended->ok() ? tail_of(ended->standard_output, 1000) : failure_of(*ended);
+  co_return done;
+}
+
+}  // namespace
+
+std::string_view to_string(step_outcome outcome) {
+  switch (outcome) {
+    case step_outcome::done:
+      return "done";
+    case step_outcome::failed:
+      return "failed";
+    case step_outcome::skipped:
+      return "skipped";
+  }
+  return "failed";
+}
+
+std::vector<planned_step> plan_rollback(const std::vector<std::string>& names, const step_commands& commands) {
+  std::vector<planned_step> plan;
+  bool has_revert = false;
+  for (const auto& name : names) {
+    if (plan.size() == max_rollback_steps) break;
+    planned_step step;
+    step.name = name;
+    const auto command = commands.find(name);
+    const bool built_in = std::find(built_in_reverts.begin(), built_in_reverts.end(), name) != built_in_reverts.end();
+    if (built_in && !has_revert) {
+      step.action = step_action::revert;
+      has_revert = true;
+    } else if (!built_in && command != commands.end() && !base::trim(command->second).empty()) {
+      step.action = step_action::command;
+      step.command = command->second;
+    }
+    plan.push_back(std::move(step));
+  }
+  if (has_revert) return plan;
+  planned_step revert;
+  revert.name = "revert_code";
+  revert.action = step_action::revert;
+  plan.insert(plan.begin(), std::move(revert));
+  if (plan.size() > max_rollback_steps) plan.pop_back();
+  return plan;
+}
+
+bool reverted(const std::vector<step_result>& results) {
+  return std::any_of(results.begin(), results.end(), [](const step_result& r) {
+    return r.outcome == step_outcome::done &&
+           std::find(built_in_reverts.begin(), built_in_reverts.end(), r.name) != built_in_reverts.end();
+  });
+}
+
+bool all_done(const std::vector<step_result>& results) {
+  return std::none_of(results.begin(), results.end(),
+                      [](const step_result& r) { return r.outcome == step_outcome::failed; });
+}
+
+boost::asio::awaitable<std::vector<step_result>> run_rollback(executor& by, std::vector<planned_step> steps,
+                                                              rollback_context context) {
+  std::vector<step_result> results;
+  bool revert_failed = false;
+  for (const auto& step : steps) {
+    const auto start = std::chrono::steady_clock::now();
+    step_result done;
+    if (revert_failed) {
+      done.detail = "the change could not be taken back";
+    } else if (is_revert(step)) {
+      done = co_await run_revert(by, context.proposal);
+      revert_failed = done.outcome == step_outcome::failed;
+    } else if (step.action == step_action::command) {
+      done = co_await run_step_command(step, context);
+    } else {
+      const bool repeated =
+          std::find(built_in_reverts.begin(), built_in_reverts.end(), step.name) != built_in_reverts.end();
+      done.detail = repeated ? "the change was taken back by an earlier step"
+                             : fmt::format("no command is configured: executor.step.{}", step.name);
+    }
+    done.name = step.name;
+    done.duration = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - start);
+    results.push_back(std::move(done));
+  }
+  co_return results;
+}
+
+}  // namespace fleet::agent::execution

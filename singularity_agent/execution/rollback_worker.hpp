@@ -1,0 +1,59 @@
+// Takes changes back: what a rollback_trigger asked for, step by step, found again after a crash.
+#pragma once
+#include <boost/asio/awaitable.hpp>
+#include <chrono>
+#include <string>
+
+#include "common/async/stop.hpp"
+#include "common/postgres/pool.hpp"
+#include "common/telemetry/events.hpp"
+#include "common/telemetry/log.hpp"
+#include "singularity_agent/execution/execution_flow.hpp"
+#include "singularity_agent/execution/execution_repository.hpp"
+#include "singularity_agent/execution/executor.hpp"
+#include "singularity_agent/execution/rollback_steps.hpp"
+#include "singularity_agent/metrics/measurer.hpp"
+#include "singularity_agent/wake_ups.hpp"
+
+namespace fleet::agent::execution {
+
+struct rollback_options {
+  step_commands commands;
+  std::string working_directory;
+  std::chrono::milliseconds command_timeout{60'000};
+  int max_attempts = 5;  ///< where the executor is away; another failure is final at once
+  std::chrono::milliseconds retry_delay{1'000};
+};
+
+/// For the loop's thread; everything passed by reference must outlive it.
+class rollback_worker {
+ public:
+  rollback_worker(postgres::pool& connections, executor& by, execution_flow& flow, metrics::measurer& measure,
+                  const execution_repository& repository, wake_ups& wake, telemetry::event_counter& events,
+                  telemetry::logger log, rollback_options options);
+
+  /// Until a soft stop; supervise it.
+  boost::asio::awaitable<void> run(async::stop_token stop);
+  /// One rollback of it; false: none is due.
+  boost::asio::awaitable<bool> roll_back_next(async::stop_token stop);
+
+ private:
+  struct work;
+  enum class reversal { done, nothing_applied, failed, postponed };
+  boost::asio::awaitable<reversal> reverse(work& on);
+  boost::asio::awaitable<void> run_steps(work& on);
+  boost::asio::awaitable<void> postpone(work& on);
+  boost::asio::awaitable<void> finish(work& on);
+
+  postgres::pool& connections_;
+  executor& executor_;
+  execution_flow& flow_;
+  metrics::measurer& measure_;
+  const execution_repository& repository_;
+  wake_ups& wake_;
+  telemetry::event_counter& events_;
+  telemetry::logger log_;
+  rollback_options options_;
+};
+
+}  // namespace fleet::agent::execution

@@ -1,0 +1,49 @@
+#include "singularity_agent/metrics/measurer.hpp"
+
+#include "singularity_agent/database.hpp"
+
+namespace fleet::agent::metrics {
+namespace {
+
+constexpr std::chrono::seconds turn_wait{60};
+
+}  // namespace
+
+measurer::measurer(boost::asio::any_io_executor executor, sampler& from, postgres::pool& connections,
+                   const sample_repository& samples, telemetry::logger log, std::chrono::milliseconds interval)
+    : sampler_(from),
+      connections_(connections),
+      samples_(samples),
+      log_(std::move(log)),
+      interval_(interval),
+      lock_(std::move(executor)) {}
+
+boost::asio::awaitable<boost::json::object> measurer::measure() {
+  boost::json::object measured;
+  const auto turn = co_await lock_.acquire(execution::lane::usual, turn_wait);
+  if (!turn) {
+    log_.warning("sample_failed", turn.error().message);
+    co_return measured;
+  }
+  const auto sampled = co_await sampler_.sample();
+  if (sampled) {
+    measured = messages::encode_metrics(*sampled);
+  } else {
+    log_.warning("sample_failed", sampled.error().message);
+  }
+  co_return measured;
+}
+
+boost::asio::awaitable<boost::json::object> measurer::measure(std::string agent_type) {
+  auto measured = co_await measure();
+  auto connection = co_await connections_.acquire(connection_wait);
+  const auto told = co_await samples_.told(*connection, std::move(agent_type), interval_ * 3);
+  co_return merged(std::move(measured), told);
+}
+
+boost::json::object merged(boost::json::object measured, const boost::json::object& told) {
+  for (const auto& [name, value] : told) measured[name] = value;
+  return measured;
+}
+
+}  // namespace fleet::agent::metrics

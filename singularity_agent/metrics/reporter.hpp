@@ -1,0 +1,34 @@
+// Reporting samples to the Guardian: batches of what was kept, in order, published and marked in one transaction.
+#pragma once
+#include <boost/asio/awaitable.hpp>
+#include <cstddef>
+
+#include "common/async/stop.hpp"
+#include "common/postgres/pool.hpp"
+#include "common/telemetry/log.hpp"
+#include "singularity_agent/metrics/sample_repository.hpp"
+#include "singularity_agent/producers.hpp"
+#include "singularity_agent/wake_ups.hpp"
+
+namespace fleet::agent::metrics {
+
+/// Everything passed by reference must outlive it.
+class reporter {
+ public:
+  reporter(postgres::pool& connections, producers& send, const sample_repository& samples, wake_ups& wake,
+           telemetry::logger log);
+
+  /// Until a soft stop; supervise it.
+  boost::asio::awaitable<void> run(async::stop_token stop);
+  /// Reports the oldest ones; returns how many it dealt with. A sample that can never be published is set aside.
+  boost::asio::awaitable<std::size_t> report_batch();
+
+ private:
+  postgres::pool& connections_;
+  producers& send_;
+  const sample_repository& samples_;
+  wake_ups& wake_;
+  telemetry::logger log_;
+};
+
+}  // namespace fleet::agent::metrics

@@ -1,0 +1,43 @@
+// Where metrics come from: something that can be asked for a sample now.
+#pragma once
+#include <boost/asio/awaitable.hpp>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/base/error.hpp"
+#include "common/messages/metrics.hpp"
+
+namespace fleet::agent::metrics {
+
+/// For one thread; one call at a time. The object lives longer than the call.
+class sampler {
+ public:
+  virtual ~sampler() = default;
+  /// Every wait inside has a deadline. Errors: `unavailable`, `timeout`, `invalid_input` (what was read is wrong; names
+  /// the field).
+  virtual boost::asio::awaitable<base::result<messages::metric_set>> sample() = 0;
+};
+
+/// Asks several samplers in turn and puts their metrics together; of two with the same name the later sampler's counts.
+/// A part that fails takes nothing from the others: it is counted and its error kept.
+class composite_sampler final : public sampler {
+ public:
+  struct part {
+    std::string name;
+    std::unique_ptr<sampler> from;
+    std::uint64_t failures = 0;
+    std::string last_error;  ///< empty: its last sample was good
+  };
+
+  void add(std::string name, std::unique_ptr<sampler> from);
+  /// Error `unavailable` only where every part failed.
+  boost::asio::awaitable<base::result<messages::metric_set>> sample() override;
+  const std::vector<part>& parts() const { return parts_; }
+
+ private:
+  std::vector<part> parts_;
+};
+
+}  // namespace fleet::agent::metrics

@@ -1,0 +1,114 @@
+#include "singularity_agent/proposals/proposal_queue.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "singularity_agent/database.hpp"
+
+namespace fleet::agent::proposals {
+namespace {
+
+/// Sent in one transaction at most: bounds how long it lasts, and how much is ranked by figures of the same moment.
+constexpr std::size_t max_sent_at_once = 50;
+constexpr std::chrono::seconds look_again{5};
+
+base::decimal to_decimal(double priority) {
+  constexpr double most = 1'000'000'000.0;
+  return base::decimal::from_millionths(std::llround(std::min(priority, most) * base::decimal::scale));
+}
+
+using track_records = std::map<std::string, track_record>;
+
+score_input input_of(const pending_proposal& of, const track_records& records, const cost_factors& costs) {
+  score_input input;
+  input.impact = of.impact;
+  input.risk = of.risk;
+  input.cost_factor = cost_factor_of(of.agent_type, costs);
+  input.waiting = of.waiting;
+  if (const auto record = records.find(of.agent_type); record != records.end()) {
+    if (const auto rate = success_rate_of(record->second)) input.success_rate = *rate;
+  }
+  return input;
+}
+
+std::vector<queue_place> ranked(const std::vector<pending_proposal>& pending, const track_records& records,
+                                const cost_factors& costs) {
+  std::vector<queue_place> places;
+  places.reserve(pending.size());
+  for (const auto& one : pending)
+    places.push_back({priority(input_of(one, records, costs)), one.submitted, one.proposal_id});
+  std::sort(places.begin(), places.end(), goes_before);
+  return places;
+}
+
+}  // namespace
+
+proposal_queue::proposal_queue(postgres::pool& connections, producers& send, wake_ups& wake, telemetry::logger log,
+                               proposals_settings settings)
+    : connections_(connections),
+      send_(send),
+      wake_(wake),
+      log_(std::move(log)),
+      settings_(std::move(settings)),
+      repository_(send.self()) {}
+
+boost::asio::awaitable<submit_answer> proposal_queue::submit(submission what) {
+  const auto work = [&](postgres::transaction& in) -> boost::asio::awaitable<submit_answer> {
+    pending_proposal fresh;
+    fresh.agent_type = what.agent_type;
+    fresh.impact = what.impact_score;
+    fresh.risk = what.risk_score;
+    const auto records = co_await repository_.track_records(in.on());
+    auto proposal = what.encode();
+    const auto score = to_decimal(priority(input_of(fresh, records, settings_.cost_factors)));
+    proposal["priority_score"] = messages::to_json(score);
+    auto answer = co_await repository_.submit(in.on(), std::move(proposal), settings_.max_pending);
+    co_return answer;
+  };
+  auto answer = co_await transact(connections_, work);
+  if (answer.outcome == submit_outcome::created) {
+    wake_.dispatch.notify();
+    wake_.step_taken();
+  }
+  co_return answer;
+}
+
+boost::asio::awaitable<void> proposal_queue::dispatch(async::stop_token stop) {
+  while (!stop.soft_requested()) {
+    const auto sent = co_await send_best();
+    if (sent == 0) co_await wake_.dispatch.wait_for(look_again, stop);
+  }
+}
+
+boost::asio::awaitable<std::size_t> proposal_queue::send_best() {
+  const auto work = [this](postgres::transaction& in) { return send_best(in); };
+  const auto sent = co_await transact(connections_, work);
+  if (sent > 0) wake_.step_taken();
+  co_return sent;
+}
+
+boost::asio::awaitable<std::size_t> proposal_queue::send_best(postgres::transaction& in) {
+  const auto pending = co_await repository_.pending(in.on(), settings_.max_pending);
+  if (pending.empty()) co_return 0;
+  const auto in_flight = co_await repository_.in_flight(in.on());
+  const auto room = std::max<std::int64_t>(settings_.max_in_flight - in_flight, 0);
+  const auto records = co_await repository_.track_records(in.on());
+  const auto places = ranked(pending, records, settings_.cost_factors);
+  const auto count = std::min({places.size(), static_cast<std::size_t>(room), max_sent_at_once});
+  for (std::size_t i = 0; i < count; ++i) co_await send_one(in, places[i]);
+  co_return count;
+}
+
+boost::asio::awaitable<void> proposal_queue::send_one(postgres::transaction& in, queue_place place) {
+  const base::proposal_id id(place.proposal_id);
+  auto stored = co_await repository_.find(in.on(), id);
+  if (!stored) co_return;
+  sent_proposal sent;
+  sent.id = id;
+  sent.priority = to_decimal(place.priority);
+  auto message = value_or_throw(message_of(std::move(*stored), sent.priority));
+  sent.message = value_or_throw(co_await send_.propose_for_consensus(in, std::move(message)));
+  co_await repository_.mark_sent(in.on(), std::move(sent));
+}
+
+}  // namespace fleet::agent::proposals

@@ -1,0 +1,48 @@
+// The queue of an instance's own proposals: takes them in, ranks them, and sends the best first.
+#pragma once
+#include <boost/asio/awaitable.hpp>
+#include <cstddef>
+
+#include "common/async/stop.hpp"
+#include "common/postgres/pool.hpp"
+#include "common/telemetry/log.hpp"
+#include "singularity_agent/producers.hpp"
+#include "singularity_agent/proposals/proposal_repository.hpp"
+#include "singularity_agent/proposals/submission.hpp"
+#include "singularity_agent/settings.hpp"
+#include "singularity_agent/wake_ups.hpp"
+
+namespace fleet::agent::proposals {
+
+/// Everything passed by reference must outlive it.
+class proposal_queue {
+ public:
+  proposal_queue(postgres::pool& connections, producers& send, wake_ups& wake, telemetry::logger log,
+                 proposals_settings settings);
+
+  /// Keeps the proposal and wakes the dispatcher. `same` is as good as `created`: submitting again is safe. Throws
+  /// `postgres::sql_error`, `base::failure` (`unavailable`) while the database is away.
+  boost::asio::awaitable<submit_answer> submit(submission what);
+
+  /// Sends what waits, highest current priority first, as long as fewer than `max_in_flight` wait for a decision. A
+  /// proposal is marked as sent in the transaction that publishes it. Runs until a soft stop; supervise it.
+  boost::asio::awaitable<void> dispatch(async::stop_token stop);
+
+  /// One round of the above; returns how many were sent.
+  boost::asio::awaitable<std::size_t> send_best();
+
+  const proposal_repository& repository() const { return repository_; }
+
+ private:
+  boost::asio::awaitable<std::size_t> send_best(postgres::transaction& in);
+  boost::asio::awaitable<void> send_one(postgres::transaction& in, queue_place place);
+
+  postgres::pool& connections_;
+  producers& send_;
+  wake_ups& wake_;
+  telemetry::logger log_;
+  proposals_settings settings_;
+  proposal_repository repository_;
+};
+
+}  // namespace fleet::agent::proposals

@@ -1,0 +1,69 @@
+#include "singularity_agent/tools.hpp"
+
+#include "singularity_agent/execution/command_executor.hpp"
+#include "singularity_agent/execution/git_executor.hpp"
+#include "singularity_agent/metrics/command_sampler.hpp"
+#include "singularity_agent/metrics/proc_sampler.hpp"
+#include "singularity_agent/metrics/url_sampler.hpp"
+
+namespace fleet::agent {
+
+std::unique_ptr<execution::executor> make_executor(boost::asio::any_io_executor io, const agent_settings& settings) {
+  const auto& how = settings.executor;
+  if (how.mode == executor_mode::command) {
+    execution::command_executor_options options;
+    options.command = how.command;
+    options.working_directory = how.repository;
+    options.timeout = how.verify_timeout;
+    options.instance = settings.instance.str();
+    return std::make_unique<execution::command_executor>(std::move(io), std::move(options));
+  }
+  execution::git_executor_options options;
+  options.repository = how.repository;
+  options.branch = how.branch;
+  options.verify_command = how.verify_command;
+  options.verify_timeout = how.verify_timeout;
+  options.git_timeout = how.command_timeout;
+  options.instance = settings.instance.str();
+  return std::make_unique<execution::git_executor>(std::move(io), std::move(options));
+}
+
+base::result<std::unique_ptr<metrics::sampler>> make_sampler(const agent_settings& settings) {
+  auto all = std::make_unique<metrics::composite_sampler>();
+  all->add("machine", std::make_unique<metrics::proc_sampler>(metrics::whole_machine{}));
+  if (!settings.metrics.url.empty()) {
+    const auto url = metrics::metrics_url::parse(settings.metrics.url);
+    if (!url) return url.error();
+    metrics::url_sampler_options options;
+    options.url = *url;
+    options.timeout = settings.metrics.timeout;
+    all->add("url", std::make_unique<metrics::url_sampler>(std::move(options)));
+  }
+  if (!settings.metrics.command.empty()) {
+    metrics::command_sampler_options options;
+    options.command = settings.metrics.command;
+    options.working_directory = settings.executor.repository;
+    options.timeout = settings.metrics.timeout;
+    all->add("command", std::make_unique<metrics::command_sampler>(std::move(options)));
+  }
+  return std::unique_ptr<metrics::sampler>(std::move(all));
+}
+
+execution::rollback_options rollback_options_of(const agent_settings& settings) {
+  execution::rollback_options options;
+  options.commands = settings.executor.steps;
+  options.working_directory = settings.executor.repository;
+  options.command_timeout = settings.executor.command_timeout;
+  return options;
+}
+
+postgres::settings database_of(const agent_settings& settings) {
+  postgres::settings how;
+  how.url = settings.core.database_url;
+  how.application_name = "singularity_agent " + settings.instance.str();
+  how.connect_timeout = settings.core.connect_timeout;
+  how.statement_timeout = settings.core.statement_timeout;
+  return how;
+}
+
+}  // namespace fleet::agent

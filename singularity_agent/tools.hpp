@@ -1,0 +1,21 @@
+// What carries changes out and what measures, made from the settings.
+#pragma once
+#include <boost/asio/any_io_executor.hpp>
+#include <memory>
+
+#include "common/base/error.hpp"
+#include "common/postgres/settings.hpp"
+#include "singularity_agent/execution/executor.hpp"
+#include "singularity_agent/execution/rollback_worker.hpp"
+#include "singularity_agent/metrics/sampler.hpp"
+#include "singularity_agent/settings.hpp"
+
+namespace fleet::agent {
+
+std::unique_ptr<execution::executor> make_executor(boost::asio::any_io_executor io, const agent_settings& settings);
+/// The machine's own figures, and the configured command and URL. Error `invalid_input`: `metrics.url`.
+base::result<std::unique_ptr<metrics::sampler>> make_sampler(const agent_settings& settings);
+execution::rollback_options rollback_options_of(const agent_settings& settings);
+postgres::settings database_of(const agent_settings& settings);
+
+}  // namespace fleet::agent
