@@ -1,0 +1,22 @@
+// The coordinator's HTTP API.
+#pragma once
+#include "centralcloud_daemon/consensus/engine.hpp"
+#include "centralcloud_daemon/guardian/watch.hpp"
+#include "common/http/router.hpp"
+#include "common/postgres/pool.hpp"
+
+namespace fleet::central::api {
+
+/// What the routes work with; all must outlive the router.
+struct parts {
+  postgres::pool& pool;
+  guardian::watch& changes;
+  const consensus::engine_settings& consensus;
+};
+
+/// GET /v1/queues, /v1/queues/{queue}/messages, /v1/dlq, /v1/proposals, /v1/proposals/{id}, /v1/instances,
+/// /v1/patterns; POST /v1/dlq/{id}/retry, DELETE /v1/dlq, POST /v1/proposals/{id}/rollback. A list answers one object
+/// with the list under its own name.
+void add_routes(http::router& to, parts with);
+
+}  // namespace fleet::central::api

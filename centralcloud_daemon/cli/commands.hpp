@@ -1,0 +1,17 @@
+// The subcommands of centralcloud_daemon.
+#pragma once
+#include "common/daemon/subcommands.hpp"
+
+namespace fleet::central::cli {
+
+/// run, migrate, check-config
+void add_daemon_commands(daemon::command_table& to);
+/// queues, pending, dlq list, dlq retry, dlq purge
+void add_queue_commands(daemon::command_table& to);
+/// proposals, proposal, rollback, instances, patterns
+void add_fleet_commands(daemon::command_table& to);
+
+/// All of them.
+daemon::command_table make_commands();
+
+}  // namespace fleet::central::cli

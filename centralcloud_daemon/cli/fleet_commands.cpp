@@ -1,0 +1,145 @@
+#include <boost/json/object.hpp>
+#include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
+#include <ostream>
+
+#include "centralcloud_daemon/cli/commands.hpp"
+#include "centralcloud_daemon/cli/session.hpp"
+#include "centralcloud_daemon/cli/story.hpp"
+#include "centralcloud_daemon/guardian/watch.hpp"
+#include "centralcloud_daemon/overview_repository.hpp"
+#include "common/base/text.hpp"
+#include "common/postgres/transaction.hpp"
+
+namespace fleet::central::cli {
+namespace {
+
+using boost::asio::awaitable;
+using daemon::column;
+using daemon::invocation;
+
+constexpr std::int64_t default_max = 100;
+constexpr std::size_t max_reason_bytes = 2000;
+
+int proposals(const invocation& call) {
+  return with_database(call, [&call](postgres::connection& connection, const settings&) -> awaitable<int> {
+    std::optional<std::string> status;
+    if (call.has("status")) status = call.option("status");
+    const auto list = co_await list_proposals(connection, std::move(status), default_max);
+    const std::vector<column> columns = {{"proposal_id", "proposal"},
+                                         {"instance_id", "instance"},
+                                         {"agent_type", "agent type"},
+                                         {"status", "status"},
+                                         {"rule", "rule"},
+                                         {"votes", "votes"},
+                                         {"electorate", "voters"},
+                                         {"received_at", "received at"}};
+    print_list(call, columns, list, "no proposals");
+    co_return daemon::exit_done;
+  });
+}
+
+int proposal(const invocation& call) {
+  return with_database(call, [&call](postgres::connection& connection, const settings&) -> awaitable<int> {
+    const base::proposal_id id(call.positionals.front());
+    const auto story = co_await read_story(connection, id);
+    if (!story) co_return refuse(call, "there is no proposal \"" + id.str() + "\"");
+    if (call.json) {
+      *call.out << *story << '\n';
+    } else {
+      *call.out << format_story(boost::json::parse(*story).as_object());
+    }
+    co_return daemon::exit_done;
+  });
+}
+
+awaitable<int> trigger(const invocation& call, postgres::connection& connection, const settings& with) {
+  telemetry::metrics metrics;
+  const auto log = telemetry::logger::none();
+  telemetry::event_counter events(metrics, log, telemetry::daemon_prefix::centralcloud);
+  producers out(events, base::system_clock());
+  guardian::watch changes(out, with.guardian, log, metrics);
+  guardian::watch::operator_request wanted;
+  wanted.proposal = base::proposal_id(call.positionals.front());
+  wanted.reason = call.option("reason");
+  wanted.actor = "operator (command line)";
+  const auto work = [&](postgres::transaction& open) { return changes.roll_back_by_operator(open, wanted); };
+  const auto rollback_id = co_await postgres::in_transaction(connection, work);
+  if (!rollback_id) co_return refuse(call, rollback_id.error().message);
+  if (call.json) {
+    boost::json::object answer;
+    answer["proposal_id"] = wanted.proposal.str();
+    answer["rollback_id"] = *rollback_id;
+    *call.out << boost::json::serialize(answer) << '\n';
+  } else {
+    *call.out << "rollback " << *rollback_id << " is triggered\n";
+  }
+  co_return daemon::exit_done;
+}
+
+int rollback(const invocation& call) {
+  const auto reason = call.option("reason");
+  if (base::trim(reason).empty() || reason.size() > max_reason_bytes || base::has_control_characters(reason)) {
+    refuse(call, "--reason: expected a text of 1 to 2000 bytes without control characters");
+    return daemon::exit_usage;
+  }
+  return with_database(call, [&call](postgres::connection& connection, const settings& with) {
+    return trigger(call, connection, with);
+  });
+}
+
+int instances(const invocation& call) {
+  return with_database(call, [&call](postgres::connection& connection, const settings& with) -> awaitable<int> {
+    const auto list = co_await list_instances(connection, with.consensus.heartbeat_timeout);
+    const std::vector<column> columns = {
+        {"instance_id", "instance"}, {"fresh", "fresh"}, {"seen_seconds_ago", "seen s ago"},
+        {"version", "version"},      {"roles", "roles"}, {"registered_at", "registered at"}};
+    print_list(call, columns, list, "no instance has registered");
+    co_return daemon::exit_done;
+  });
+}
+
+int patterns(const invocation& call) {
+  return with_database(call, [&call](postgres::connection& connection, const settings&) -> awaitable<int> {
+    const auto list = co_await list_patterns(connection, default_max);
+    const std::vector<column> columns = {
+        {"pattern_id", "pattern"},     {"pattern_type", "type"},    {"state", "state"},
+        {"instances", "instances"},    {"success_rate", "success"}, {"usage_count", "uses"},
+        {"description", "description"}};
+    print_list(call, columns, list, "no patterns");
+    co_return daemon::exit_done;
+  });
+}
+
+daemon::subcommand made(std::string name, std::string sentence, std::function<int(const invocation&)> handler) {
+  daemon::subcommand one;
+  one.name = std::move(name);
+  one.sentence = std::move(sentence);
+  one.handler = std::move(handler);
+  one.prints_data = true;
+  return one;
+}
+
+}  // namespace
+
+void add_fleet_commands(daemon::command_table& to) {
+  auto one = made("proposals", "Lists the newest proposals with where they stand.", proposals);
+  one.options = {{"status", "STATUS", "Only those in this state."}};
+  to.add(one);
+
+  one = made("proposal", "Tells the whole story of a proposal: votes, steps, samples, triggers.", proposal);
+  one.operands = "ID";
+  one.min_operands = one.max_operands = 1;
+  to.add(one);
+
+  one = made("rollback", "Has a change taken back by the instance that applied it.", rollback);
+  one.operands = "PROPOSAL";
+  one.min_operands = one.max_operands = 1;
+  one.options = {{"reason", "TEXT", "Why; kept in the audit log. Required."}};
+  to.add(one);
+
+  to.add(made("instances", "Lists the instances and when each was last heard of.", instances));
+  to.add(made("patterns", "Lists reported patterns, most recently seen first.", patterns));
+}
+
+}  // namespace fleet::central::cli

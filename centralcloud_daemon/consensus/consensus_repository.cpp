@@ -1,0 +1,133 @@
+#include "centralcloud_daemon/consensus/consensus_repository.hpp"
+
+#include <boost/json/array.hpp>
+#include <string_view>
+
+#include "common/base/error.hpp"
+#include "common/messages/reader.hpp"
+
+namespace fleet::central::consensus {
+namespace {
+
+[[noreturn]] void unexpected(std::string_view word) {
+  throw base::failure(base::make_error(base::error_kind::internal, "unexpected answer: " + std::string(word)));
+}
+
+std::vector<messages::vote_detail> read_votes(const boost::json::value& json) {
+  std::vector<messages::vote_detail> votes;
+  for (const auto& each : json.as_array()) {
+    messages::reader in(each.as_object());
+    messages::vote_detail vote;
+    vote.instance_id = in.instance_id();
+    vote.choice = messages::read_vote_choice(in);
+    vote.confidence = in.number("confidence", messages::unit_range);
+    vote.reason = in.text("reason", messages::free_text);
+    vote.voted_at = in.time("voted_at");
+    if (!in.ok()) throw base::failure(in.error());
+    votes.push_back(std::move(vote));
+  }
+  return votes;
+}
+
+vote_reception read_vote_reception(std::string_view word) {
+  if (word == "counted") return vote_reception::counted;
+  if (word == "not_in_electorate") return vote_reception::not_in_electorate;
+  if (word == "after_decision") return vote_reception::after_decision;
+  if (word == "same") return vote_reception::same;
+  if (word == "different") return vote_reception::different;
+  if (word == "unknown_proposal") return vote_reception::unknown_proposal;
+  unexpected(word);
+}
+
+reception read_reception(std::string_view word) {
+  if (word == "new") return reception::fresh;
+  if (word == "same") return reception::same;
+  if (word == "conflict") return reception::conflict;
+  unexpected(word);
+}
+
+}  // namespace
+
+boost::asio::awaitable<received_proposal> receive_proposal(postgres::transaction& open,
+                                                           messages::proposal_for_consensus proposal) {
+  auto args = postgres::make_params(proposal.encode());
+  const auto answer =
+      co_await open.query("select disposition, profile from centralcloud.receive_proposal($1)", std::move(args));
+  const auto row = answer.single();
+  received_proposal received;
+  received.what = read_reception(row.text("disposition"));
+  if (received.what == reception::fresh) {
+    const auto profile = row.get<boost::json::object>("profile");
+    received.profile = messages::safety_profile::read(messages::reader(profile));
+  }
+  co_return received;
+}
+
+boost::asio::awaitable<opened_vote> open_vote(postgres::transaction& open, vote_opening how) {
+  auto args =
+      postgres::make_params(how.proposal, how.timeout.count(), how.heartbeat_timeout.count(), how.proposer_may_vote);
+  const auto answer = co_await open.query(
+      "select deadline, electorate_size from centralcloud.open_vote($1, $2, $3, $4)", std::move(args));
+  const auto row = answer.single();
+  opened_vote opened;
+  opened.deadline = row.get<base::timestamp>("deadline");
+  opened.electorate_size = row.get<std::int64_t>("electorate_size");
+  co_return opened;
+}
+
+boost::asio::awaitable<recorded_vote> record_vote(postgres::transaction& open, messages::vote vote) {
+  auto args = postgres::make_params(vote.proposal_id, vote.instance_id, messages::to_string(vote.choice),
+                                    vote.confidence, vote.reason, vote.timestamp);
+  const auto answer = co_await open.query(
+      "select disposition, electorate_size, votes from centralcloud.record_vote($1, $2, $3, $4, $5, $6)",
+      std::move(args));
+  const auto row = answer.single();
+  recorded_vote recorded;
+  recorded.what = read_vote_reception(row.text("disposition"));
+  if (recorded.what == vote_reception::counted) {
+    recorded.electorate_size = row.get<std::int64_t>("electorate_size");
+    recorded.votes = read_votes(row.get<boost::json::value>("votes"));
+  }
+  co_return recorded;
+}
+
+boost::asio::awaitable<std::optional<due_vote>> take_due_vote(postgres::transaction& open) {
+  const auto answer =
+      co_await open.query("select proposal_id, electorate_size, votes from centralcloud.take_due_vote()");
+  if (answer.empty()) co_return std::nullopt;
+  const auto row = answer.single();
+  due_vote due;
+  due.proposal = row.get<base::proposal_id>("proposal_id");
+  due.electorate_size = row.get<std::int64_t>("electorate_size");
+  due.votes = read_votes(row.get<boost::json::value>("votes"));
+  co_return due;
+}
+
+boost::asio::awaitable<std::optional<recorded_decision>> record_decision(postgres::transaction& open,
+                                                                         base::proposal_id proposal, decision made) {
+  auto args = postgres::make_params(proposal, to_string(made.state), to_string(made.rule), made.rationale,
+                                    made.confidence, std::string_view("centralcloud"));
+  const auto answer = co_await open.query("select instance_id, votes from centralcloud.decide($1, $2, $3, $4, $5, $6)",
+                                          std::move(args));
+  if (answer.empty()) co_return std::nullopt;
+  const auto row = answer.single();
+  recorded_decision recorded;
+  recorded.proposer = row.get<base::instance_id>("instance_id");
+  recorded.votes = read_votes(row.get<boost::json::value>("votes"));
+  co_return recorded;
+}
+
+boost::asio::awaitable<confirmed_changes> confirmed_code_changes(postgres::transaction& open, std::string agent_type,
+                                                                 std::optional<std::string> change_type, int max) {
+  auto args = postgres::make_params(agent_type, change_type, max);
+  const auto answer = co_await open.query(
+      "select code_change, total from centralcloud.confirmed_code_changes($1, $2, $3)", std::move(args));
+  confirmed_changes found;
+  for (const auto& row : answer) {
+    found.code_changes.push_back(row.get<std::string>("code_change"));
+    found.total = row.get<std::int64_t>("total");
+  }
+  co_return found;
+}
+
+}  // namespace fleet::central::consensus

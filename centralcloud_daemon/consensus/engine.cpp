@@ -1,0 +1,181 @@
+#include "centralcloud_daemon/consensus/engine.hpp"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "centralcloud_daemon/patterns/similarity.hpp"
+#include "common/messages/proposal_metadata.hpp"
+#include "common/messages/voting_request.hpp"
+
+namespace fleet::central::consensus {
+namespace {
+
+using quantumflow::outcome;
+
+/// How many confirmed changes a new one is compared with; the newest say most.
+constexpr int max_compared = 200;
+
+std::optional<std::string> change_type_of(const messages::proposal_for_consensus& proposal) {
+  if (!proposal.metadata) return std::nullopt;
+  auto type = messages::change_type_of(*proposal.metadata);
+  if (type.empty()) return std::nullopt;
+  return type;
+}
+
+messages::voting_request request_for(const messages::proposal_for_consensus& proposal, base::timestamp deadline) {
+  messages::voting_request request;
+  request.proposal_id = proposal.proposal_id;
+  request.instance_id = proposal.instance_id;
+  request.agent_type = proposal.agent_type;
+  request.code_change = proposal.code_change;
+  request.impact_score = proposal.impact_score;
+  request.risk_score = proposal.risk_score;
+  request.profile = proposal.profile;
+  if (proposal.metadata) request.metadata = *proposal.metadata;
+  request.deadline = deadline;
+  return request;
+}
+
+messages::consensus_result result_of(const base::proposal_id& proposal, const decision& made,
+                                     recorded_decision recorded) {
+  messages::consensus_result result;
+  result.proposal_id = proposal;
+  result.instance_id = recorded.proposer;
+  result.status = made.state == decision_state::approved ? messages::consensus_status::approved
+                                                         : messages::consensus_status::rejected;
+  for (const auto& vote : recorded.votes) result.votes.emplace(vote.instance_id.str(), vote.choice);
+  result.confidence = made.confidence;
+  result.decision_rationale = made.rationale;
+  result.rule = std::string(to_string(made.rule));
+  result.vote_details = std::move(recorded.votes);
+  return result;
+}
+
+}  // namespace
+
+boost::asio::awaitable<outcome> engine::receive_proposal(postgres::transaction& open,
+                                                         messages::proposal_for_consensus proposal) {
+  const auto received = co_await consensus::receive_proposal(open, proposal);
+  switch (received.what) {
+    case reception::same:
+      log_.info("proposal_repeated", "the same proposal again", {{"proposal_id", proposal.proposal_id}});
+      co_return outcome::done();
+    case reception::conflict:
+      co_return outcome::rejected("conflict: proposal \"" + proposal.proposal_id.str() +
+                                  "\" is known with other content");
+    case reception::fresh:
+      break;
+  }
+  co_await decide_or_open(open, proposal, received.profile);
+  co_return outcome::done();
+}
+
+boost::asio::awaitable<void> engine::decide_or_open(postgres::transaction& open,
+                                                    const messages::proposal_for_consensus& proposal,
+                                                    const messages::safety_profile& profile) {
+  auto at_once = co_await without_vote(open, proposal, profile);
+  if (at_once) {
+    co_await carry_out(open, proposal.proposal_id, std::move(*at_once));
+    co_return;
+  }
+  vote_opening how;
+  how.proposal = proposal.proposal_id;
+  how.timeout = settings_.voting_timeout;
+  how.heartbeat_timeout = settings_.heartbeat_timeout;
+  how.proposer_may_vote = settings_.proposer_may_vote;
+  const auto opened = co_await open_vote(open, std::move(how));
+  auto request = request_for(proposal, opened.deadline);
+  or_throw(co_await out_.send_voting_request(open, std::move(request)));
+  const auto required = required_votes(settings_.rules, opened.electorate_size);
+  log_.info("vote_opened", "vote opened",
+            {{"proposal_id", proposal.proposal_id}, {"electorate", opened.electorate_size}, {"required", required}});
+  if (opened.electorate_size < required) {
+    log_.warning(
+        "electorate_too_small", "fewer voters than votes required: only a veto or the deadline can decide",
+        {{"proposal_id", proposal.proposal_id}, {"electorate", opened.electorate_size}, {"required", required}});
+  }
+}
+
+boost::asio::awaitable<std::optional<decision>> engine::without_vote(postgres::transaction& open,
+                                                                     const messages::proposal_for_consensus& proposal,
+                                                                     const messages::safety_profile& profile) {
+  candidate known;
+  known.needs_consensus = profile.needs_consensus;
+  known.risk_score = proposal.risk_score;
+  known.risk_bound = profile.max_risk_score;
+  if (settings_.rules.auto_approve && proposal.risk_score <= settings_.rules.always_vote_above) {
+    auto type = change_type_of(proposal);
+    const auto history = co_await confirmed_code_changes(open, proposal.agent_type, std::move(type), max_compared);
+    known.confirmed_history = history.total;
+    // Comments are kept: what looks like one may be code in the change's own language.
+    const auto shape = patterns::shape_of(boost::json::serialize(proposal.code_change), patterns::comments::keep);
+    for (const auto& text : history.code_changes) {
+      const auto alike = patterns::similarity(shape, patterns::shape_of(text, patterns::comments::keep));
+      known.best_similarity = std::max(known.best_similarity.value_or(base::decimal()), alike);
+    }
+  }
+  co_return before_voting(settings_.rules, known);
+}
+
+decision engine::judge(const question& about) const {
+  std::vector<counted_vote> votes;
+  votes.reserve(about.votes.size());
+  for (const auto& vote : about.votes) {
+    counted_vote counted;
+    counted.instance_id = vote.instance_id.str();
+    counted.approve = vote.choice == messages::vote_choice::approve;
+    counted.confidence = vote.confidence;
+    votes.push_back(std::move(counted));
+  }
+  tally all;
+  all.votes = votes;
+  all.electorate_size = about.electorate_size;
+  all.deadline_passed = about.deadline_passed;
+  return evaluate(settings_.rules, all);
+}
+
+boost::asio::awaitable<outcome> engine::receive_vote(postgres::transaction& open, messages::vote vote) {
+  const auto recorded = co_await record_vote(open, vote);
+  switch (recorded.what) {
+    case vote_reception::unknown_proposal:
+      co_return outcome::rejected("unknown proposal \"" + vote.proposal_id.str() + "\"");
+    case vote_reception::same:
+      co_return outcome::done();
+    case vote_reception::different:
+      log_.warning("second_vote_refused", "a vote is final: a different second one was refused",
+                   {{"proposal_id", vote.proposal_id}, {"instance_id", vote.instance_id}});
+      co_return outcome::done();
+    case vote_reception::not_in_electorate:
+    case vote_reception::after_decision:
+      log_.info("vote_not_counted", "recorded, not counted",
+                {{"proposal_id", vote.proposal_id},
+                 {"instance_id", vote.instance_id},
+                 {"cause", recorded.what == vote_reception::after_decision ? "after_decision" : "not_in_electorate"}});
+      co_return outcome::done();
+    case vote_reception::counted:
+      break;
+  }
+  const question about{vote.proposal_id, recorded.votes, recorded.electorate_size, false};
+  auto made = judge(about);
+  if (made.state != decision_state::undecided) co_await carry_out(open, vote.proposal_id, std::move(made));
+  co_return outcome::done();
+}
+
+boost::asio::awaitable<bool> engine::decide_due(postgres::transaction& open) {
+  const auto due = co_await take_due_vote(open);
+  if (!due) co_return false;
+  const question about{due->proposal, due->votes, due->electorate_size, true};
+  auto made = judge(about);
+  co_await carry_out(open, due->proposal, std::move(made));
+  co_return true;
+}
+
+boost::asio::awaitable<void> engine::carry_out(postgres::transaction& open, base::proposal_id proposal, decision made) {
+  auto recorded = co_await record_decision(open, proposal, made);
+  if (!recorded) co_return;  // the lock makes this impossible, and the key would stop it
+  auto result = result_of(proposal, made, std::move(*recorded));
+  or_throw(co_await out_.send_consensus_result(open, std::move(result)));
+}
+
+}  // namespace fleet::central::consensus

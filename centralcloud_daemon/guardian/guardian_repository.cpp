@@ -1,0 +1,154 @@
+#include "centralcloud_daemon/guardian/guardian_repository.hpp"
+
+#include <string_view>
+
+#include "common/base/error.hpp"
+#include "common/messages/reader.hpp"
+
+namespace fleet::central::guardian {
+namespace {
+
+constexpr std::string_view actor_name = "centralcloud";
+
+sample_reception read_sample_reception(std::string_view word) {
+  if (word == "recorded") return sample_reception::recorded;
+  if (word == "duplicate") return sample_reception::duplicate;
+  if (word == "unknown_proposal") return sample_reception::unknown_proposal;
+  if (word == "other_instance") return sample_reception::other_instance;
+  throw base::failure(base::make_error(base::error_kind::internal, "unexpected answer: " + std::string(word)));
+}
+
+run_counts read_runs(const boost::json::object& json) {
+  run_counts runs;
+  for (const auto& [key, count] : json) runs.emplace(std::string(key), count.to_number<std::int64_t>());
+  return runs;
+}
+
+boost::json::object write_runs(const run_counts& runs) {
+  boost::json::object json;
+  for (const auto& [key, count] : runs) json.emplace(key, count);
+  return json;
+}
+
+}  // namespace
+
+boost::asio::awaitable<recorded_sample> record_sample(postgres::transaction& open, messages::execution_metrics sample,
+                                                      std::chrono::milliseconds default_window) {
+  auto args =
+      postgres::make_params(sample.proposal_id, sample.instance_id, messages::to_string(sample.status),
+                            messages::encode_metrics(sample.metrics_before),
+                            messages::encode_metrics(sample.metrics_after), sample.timestamp, default_window.count());
+  const auto answer =
+      co_await open.query("select * from centralcloud.record_sample($1, $2, $3, $4, $5, $6, $7)", std::move(args));
+  const auto row = answer.single();
+  recorded_sample recorded;
+  recorded.what = read_sample_reception(row.text("disposition"));
+  if (recorded.what != sample_reception::recorded) co_return recorded;
+  recorded.sample_id = row.get<std::int64_t>("sample_id");
+  recorded.state = row.get<std::string>("state");
+  recorded.judge = row.get<bool>("judge");
+  recorded.runs = read_runs(row.get<boost::json::object>("runs"));
+  const auto profile = row.get<boost::json::object>("profile");
+  recorded.profile = messages::safety_profile::read(messages::reader(profile));
+  const auto baseline = row.get<boost::json::object>("baseline");
+  recorded.baseline = messages::read_metrics(messages::reader(baseline));
+  recorded.change_type = row.get<std::optional<std::string>>("change_type").value_or("");
+  recorded.unapproved = row.get<std::optional<bool>>("unapproved").value_or(false);
+  co_return recorded;
+}
+
+boost::asio::awaitable<void> record_assessment(postgres::transaction& open, judged_sample what) {
+  auto args = postgres::make_params(what.proposal, what.sample_id, write_runs(what.runs), what.breaches);
+  co_await open.query("select centralcloud.record_assessment($1, $2, $3, $4)", std::move(args));
+}
+
+boost::asio::awaitable<void> record_alert(postgres::transaction& open, base::proposal_id proposal, std::string kind,
+                                          boost::json::object detail) {
+  auto args = postgres::make_params(proposal, kind, detail);
+  co_await open.query("select centralcloud.record_alert($1, $2, $3)", std::move(args));
+}
+
+boost::asio::awaitable<rollback_record> read_rollback_record(postgres::transaction& open, std::string change_type) {
+  auto args = postgres::make_params(change_type);
+  const auto answer =
+      co_await open.query("select ended, succeeded from centralcloud.rollback_record(nullif($1, ''))", std::move(args));
+  const auto row = answer.single();
+  rollback_record record;
+  record.ended = row.get<std::int64_t>("ended");
+  record.succeeded = row.get<std::int64_t>("succeeded");
+  co_return record;
+}
+
+boost::asio::awaitable<std::optional<change_head>> lock_change(postgres::transaction& open,
+                                                               base::proposal_id proposal) {
+  auto args = postgres::make_params(proposal);
+  const auto answer =
+      co_await open.query("select state, change_type from centralcloud.change_to_roll_back($1)", std::move(args));
+  if (answer.empty()) co_return std::nullopt;
+  const auto row = answer.single();
+  change_head head;
+  head.state = row.get<std::string>("state");
+  head.change_type = row.get<std::optional<std::string>>("change_type").value_or("");
+  co_return head;
+}
+
+boost::asio::awaitable<std::optional<base::instance_id>> start_rollback(postgres::transaction& open,
+                                                                        rollback_start what) {
+  auto args = postgres::make_params(what.proposal, what.rollback_id, what.reason, what.threshold.encode(),
+                                    what.strategy.encode(), what.actor, what.note);
+  const auto answer = co_await open.query(
+      "select centralcloud.start_rollback($1, $2, $3, $4, $5, $6, $7) as instance_id", std::move(args));
+  co_return answer.single().get<std::optional<base::instance_id>>("instance_id");
+}
+
+boost::asio::awaitable<std::optional<confirmed_change>> confirm_due_change(postgres::transaction& open) {
+  const auto answer = co_await open.query("select proposal_id, agent_type from centralcloud.confirm_due_change()");
+  if (answer.empty()) co_return std::nullopt;
+  const auto row = answer.single();
+  confirmed_change confirmed;
+  confirmed.proposal = row.get<base::proposal_id>("proposal_id");
+  confirmed.agent_type = row.get<std::string>("agent_type");
+  co_return confirmed;
+}
+
+boost::asio::awaitable<std::optional<silent_change>> take_silent_change(postgres::transaction& open,
+                                                                        std::chrono::milliseconds silence) {
+  auto args = postgres::make_params(silence.count());
+  const auto answer = co_await open.query(
+      "select proposal_id, change_type, auto_rollback, silent_ms from centralcloud.take_silent_change($1)",
+      std::move(args));
+  if (answer.empty()) co_return std::nullopt;
+  const auto row = answer.single();
+  silent_change silent;
+  silent.proposal = row.get<base::proposal_id>("proposal_id");
+  silent.change_type = row.get<std::optional<std::string>>("change_type").value_or("");
+  silent.auto_rollback = row.get<bool>("auto_rollback");
+  silent.silent_for = std::chrono::milliseconds(row.get<std::int64_t>("silent_ms"));
+  co_return silent;
+}
+
+boost::asio::awaitable<std::vector<boost::json::object>> confirmed_measures(postgres::transaction& open,
+                                                                            std::string agent_type, int max) {
+  auto args = postgres::make_params(agent_type, max);
+  const auto answer =
+      co_await open.query("select m as measured from centralcloud.confirmed_measures($1, $2) m", std::move(args));
+  std::vector<boost::json::object> measures;
+  for (const auto& row : answer) measures.push_back(row.get<boost::json::object>("measured"));
+  co_return measures;
+}
+
+boost::asio::awaitable<std::optional<messages::safety_profile>> read_safety_profile(postgres::transaction& open,
+                                                                                    std::string agent_type) {
+  auto args = postgres::make_params(agent_type);
+  const auto answer = co_await open.query("select centralcloud.get_safety_profile($1) as profile", std::move(args));
+  const auto json = answer.single().get<std::optional<boost::json::object>>("profile");
+  if (!json) co_return std::nullopt;
+  co_return messages::safety_profile::read(messages::reader(*json));
+}
+
+boost::asio::awaitable<void> store_safety_profile(postgres::transaction& open, profile_entry what) {
+  auto args = postgres::make_params(what.agent_type, what.profile.encode(), what.source, actor_name);
+  co_await open.query("select centralcloud.set_safety_profile($1, '', $2, $3, $4)", std::move(args));
+}
+
+}  // namespace fleet::central::guardian

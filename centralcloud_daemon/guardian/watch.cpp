@@ -1,0 +1,196 @@
+#include "centralcloud_daemon/guardian/watch.hpp"
+
+#include <utility>
+
+#include "centralcloud_daemon/guardian/profile_bounds.hpp"
+#include "common/messages/reader.hpp"
+
+namespace fleet::central::guardian {
+namespace {
+
+using quantumflow::outcome;
+
+constexpr std::string_view actor_name = "centralcloud";
+/// How many confirmed changes are learned from; the newest.
+constexpr int max_learned_from = 1000;
+
+messages::breached_threshold threshold_of(const breach& from) {
+  messages::breached_threshold threshold;
+  threshold.bounds.emplace(from.metric, from.bound);
+  threshold.actual = from.actual;
+  threshold.severity = from.level;
+  threshold.breaches = from.breaches;
+  return threshold;
+}
+
+boost::json::object describe(const breach& from) {
+  auto json = threshold_of(from).encode();
+  json.emplace("reason", from.reason);
+  return json;
+}
+
+}  // namespace
+
+boost::asio::awaitable<outcome> watch::receive_sample(postgres::transaction& open, messages::execution_metrics sample) {
+  auto recorded = co_await record_sample(open, sample, settings_.observation_window);
+  switch (recorded.what) {
+    case sample_reception::unknown_proposal:
+      co_return outcome::rejected("unknown proposal \"" + sample.proposal_id.str() + "\"");
+    case sample_reception::other_instance:
+      co_return outcome::rejected("conflict: another instance than \"" + sample.instance_id.str() +
+                                  "\" applies proposal \"" + sample.proposal_id.str() + "\"");
+    case sample_reception::duplicate:
+      co_return outcome::done();
+    case sample_reception::recorded:
+      break;
+  }
+  if (recorded.unapproved) alert(sample.proposal_id, "executed_without_approval", "a change runs that nobody approved");
+  if (recorded.state == "rollback_failed" && sample.status == messages::execution_status::rollback_failed)
+    alert(sample.proposal_id, "rollback_failed", "a change could not be taken back: it needs a person");
+  if (recorded.judge) co_await judge(open, std::move(sample), std::move(recorded));
+  co_return outcome::done();
+}
+
+boost::asio::awaitable<void> watch::judge(postgres::transaction& open, messages::execution_metrics sample,
+                                          recorded_sample recorded) {
+  // What this sample says of the time before wins over what the first one said.
+  auto before = sample.metrics_before;
+  before.insert(recorded.baseline.begin(), recorded.baseline.end());
+  const auto rules = with_profile(settings_.rules, recorded.profile);
+  watch_state state;
+  state.runs = recorded.runs;
+  state.auto_rollback = recorded.profile.auto_rollback.value_or(true);
+  const struct sample values { before, sample.metrics_after };
+  const auto found = evaluate(rules, values, state);
+  if (found.runs != recorded.runs || !found.breaches.empty()) {
+    judged_sample judged;
+    judged.proposal = sample.proposal_id;
+    judged.sample_id = recorded.sample_id;
+    judged.runs = found.runs;
+    for (const auto& each : found.breaches) judged.breaches.push_back(describe(each));
+    co_await record_assessment(open, std::move(judged));
+  }
+  for (const auto& each : found.alerts) {
+    alert(sample.proposal_id, each.reason,
+          each.metric + " is " + each.actual.str() + ", its bound " + each.bound.str());
+    auto detail = describe(each);
+    co_await record_alert(open, sample.proposal_id, each.reason, std::move(detail));
+  }
+  if (!found.rollback) co_return;
+  trigger what;
+  what.proposal = sample.proposal_id;
+  what.change_type = recorded.change_type;
+  what.reason = found.rollback->reason;
+  what.threshold = threshold_of(*found.rollback);
+  what.actor = actor_name;
+  co_await trigger_rollback(open, std::move(what));
+}
+
+boost::asio::awaitable<std::optional<std::string>> watch::trigger_rollback(postgres::transaction& open, trigger what) {
+  const auto record = co_await read_rollback_record(open, what.change_type);
+  rollback_start start;
+  start.proposal = what.proposal;
+  start.rollback_id = base::new_uuid();
+  start.reason = what.reason;
+  start.threshold = what.threshold;
+  start.strategy = strategy_for(what.change_type, record);
+  start.actor = what.actor;
+  start.note = what.note;
+  const auto applied_by = co_await start_rollback(open, start);
+  if (!applied_by) co_return std::nullopt;
+  messages::rollback_trigger message;
+  message.proposal_id = what.proposal;
+  message.instance_id = *applied_by;
+  message.reason = std::move(what.reason);
+  message.threshold = std::move(what.threshold);
+  message.rollback_id = start.rollback_id;
+  message.strategy = start.strategy;
+  or_throw(co_await out_.send_rollback_trigger(open, std::move(message)));
+  co_return start.rollback_id;
+}
+
+boost::asio::awaitable<bool> watch::confirm_due(postgres::transaction& open) {
+  const auto confirmed = co_await confirm_due_change(open);
+  if (!confirmed) co_return false;
+  log_.info("change_confirmed", "the observation window ended without a rollback",
+            {{"proposal_id", confirmed->proposal}, {"agent_type", confirmed->agent_type}});
+  if (settings_.learns) co_await learn(open, confirmed->agent_type);
+  co_return true;
+}
+
+boost::asio::awaitable<void> watch::learn(postgres::transaction& open, std::string agent_type) {
+  const auto measures = co_await confirmed_measures(open, agent_type, max_learned_from);
+  if (measures.size() < settings_.learning.min_samples) co_return;
+  const auto held = co_await read_safety_profile(open, agent_type);
+  auto profile = held.value_or(messages::safety_profile());
+  const auto current = current_thresholds(profile, settings_.rules);
+  const auto updates = propose_updates(settings_.learning, current, learning_samples(settings_.learning, measures));
+  if (updates.empty()) co_return;
+  for (const auto& update : updates) {
+    set_threshold(profile, update);
+    log_.info("threshold_learned", "an agent type's normal range moved a threshold",
+              {{"agent_type", agent_type},
+               {"metric", update.metric},
+               {"threshold", update.to},
+               {"samples", static_cast<std::uint64_t>(update.samples)}});
+  }
+  profile_entry entry;
+  entry.agent_type = agent_type;
+  entry.profile = profile;
+  entry.source = "guardian_learning";
+  co_await store_safety_profile(open, entry);
+  messages::safety_profile_update update;
+  update.instance_id = base::instance_id(std::string(messages::broadcast_instance));
+  update.agent_type = std::move(agent_type);
+  update.profile = std::move(profile);
+  update.source = entry.source;
+  or_throw(co_await out_.send_safety_profile_update(open, std::move(update)));
+}
+
+boost::asio::awaitable<bool> watch::report_silence(postgres::transaction& open) {
+  const auto silent = co_await take_silent_change(open, settings_.silence());
+  if (!silent) co_return false;
+  alert(silent->proposal, "metrics_missing",
+        "a watched change has sent no sample for " + std::to_string(silent->silent_for.count()) + " ms");
+  if (settings_.missing_rolls_back && silent->auto_rollback) {
+    trigger what;
+    what.proposal = silent->proposal;
+    what.change_type = silent->change_type;
+    what.reason = "metrics_missing";
+    what.actor = actor_name;
+    co_await trigger_rollback(open, std::move(what));
+  }
+  co_return true;
+}
+
+boost::asio::awaitable<base::result<std::string>> watch::roll_back_by_operator(postgres::transaction& open,
+                                                                               operator_request wanted) {
+  const auto head = co_await lock_change(open, wanted.proposal);
+  if (!head) {
+    co_return base::make_error(base::error_kind::not_found,
+                               "no instance has applied a change of proposal \"" + wanted.proposal.str() + "\"");
+  }
+  trigger what;
+  what.proposal = wanted.proposal;
+  what.change_type = head->change_type;
+  what.reason = "operator";
+  what.actor = wanted.actor;
+  what.note = wanted.reason;
+  const auto rollback_id = co_await trigger_rollback(open, std::move(what));
+  if (!rollback_id) {
+    co_return base::make_error(base::error_kind::conflict, "the change of proposal \"" + wanted.proposal.str() +
+                                                               "\" is in state " + head->state +
+                                                               ": there is nothing to take back, or it is being done");
+  }
+  co_return *rollback_id;
+}
+
+void watch::alert(const base::proposal_id& proposal, std::string_view kind, std::string_view message) {
+  metrics_
+      .get_counter("centralcloud_guardian_alerts_total", "What the Guardian told people of.",
+                   {{"kind", std::string(kind)}})
+      .increment();
+  log_.warning(kind, message, {{"proposal_id", proposal}});
+}
+
+}  // namespace fleet::central::guardian

@@ -1,0 +1,95 @@
+#include "centralcloud_daemon/patterns/aggregator.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "centralcloud_daemon/patterns/similarity.hpp"
+
+namespace fleet::central::patterns {
+namespace {
+
+/// How many known patterns of the type a new form is compared with; the most recently seen.
+constexpr int max_candidates = 500;
+
+/// What a pattern is compared by: what it puts in place, or, where it only removes, what it takes away.
+const std::string& code_of(const messages::code_pattern& pattern) {
+  return pattern.after.empty() ? pattern.before : pattern.after;
+}
+
+/// The part of the living fleet that reported it, 0-1.
+base::decimal consensus_score(const recorded_pattern& recorded) {
+  const auto fleet = std::max({recorded.live_instances, recorded.evidence.distinct_instances, std::int64_t{1}});
+  return base::decimal::from_millionths(recorded.evidence.distinct_instances * base::decimal::scale / fleet);
+}
+
+}  // namespace
+
+boost::asio::awaitable<quantumflow::outcome> aggregator::receive_report(postgres::transaction& open,
+                                                                        messages::pattern_discovered report) {
+  const auto pattern_type = report.pattern_type;
+  pattern_report what;
+  what.code = code_of(report.pattern);
+  what.fingerprint = fingerprint(pattern_type, what.code);
+  what.pattern_id = co_await identify(open, pattern_type, what.fingerprint, what.code);
+  what.message = std::move(report);
+  const auto pattern_id = what.pattern_id;
+  auto recorded = co_await record_pattern(open, std::move(what));
+  const auto evidence = recorded.evidence;
+  if (recorded.state == pattern_state::observed && is_confirmed(settings_, evidence)) {
+    co_await confirm(open, pattern_id, pattern_type, recorded);
+    recorded.state = pattern_state::confirmed;
+  }
+  if (recorded.state == pattern_state::confirmed && is_promoted(settings_, evidence))
+    co_await promote(open, pattern_id);
+  co_return quantumflow::outcome::done();
+}
+
+boost::asio::awaitable<std::string> aggregator::identify(postgres::transaction& open, std::string pattern_type,
+                                                         std::string fingerprint, std::string code) {
+  auto known = co_await find_pattern(open, fingerprint);
+  if (known) co_return std::move(*known);
+  const auto shape = shape_of(code);
+  const auto candidates = co_await pattern_candidates(open, pattern_type, max_candidates);
+  base::decimal best;
+  std::string found = std::move(fingerprint);  // a new pattern is named by its first form
+  for (const auto& candidate : candidates) {
+    const auto other = shape_of(candidate.code);
+    const typed_shape mine{pattern_type, shape};
+    const typed_shape theirs{pattern_type, other};
+    if (!same_pattern(settings_, mine, theirs)) continue;
+    const auto alike = similarity(shape, other);
+    if (alike <= best) continue;
+    best = alike;
+    found = candidate.pattern_id;
+  }
+  co_return found;
+}
+
+boost::asio::awaitable<void> aggregator::confirm(postgres::transaction& open, std::string pattern_id,
+                                                 std::string pattern_type, recorded_pattern recorded) {
+  const auto score = consensus_score(recorded);
+  const bool first = co_await confirm_pattern(open, pattern_id, score);
+  if (!first) co_return;
+  messages::consensus_pattern message;
+  message.pattern_id = pattern_id;
+  message.pattern_type = std::move(pattern_type);
+  message.success_rate = mean_success_rate(recorded.evidence);
+  message.consensus_score = score;
+  message.usage_count = recorded.evidence.usage_count;
+  message.pattern = std::move(recorded.pattern);
+  message.source_instances = std::move(recorded.sources);
+  or_throw(co_await out_.send_consensus_pattern(open, std::move(message)));
+  log_.info("pattern_confirmed", "several instances confirm a pattern", {{"pattern_id", pattern_id}});
+}
+
+boost::asio::awaitable<void> aggregator::promote(postgres::transaction& open, std::string pattern_id) {
+  const bool first = co_await promote_pattern(open, pattern_id);
+  if (!first) co_return;
+  messages::learning_loop_completed message;
+  message.patterns_processed = 1;
+  message.rules_generated = 1;
+  or_throw(co_await out_.send_learning_loop_completed(open, message));
+  log_.info("pattern_promoted", "a confirmed pattern is used widely", {{"pattern_id", pattern_id}});
+}
+
+}  // namespace fleet::central::patterns

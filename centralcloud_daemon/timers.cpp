@@ -1,0 +1,63 @@
+#include "centralcloud_daemon/timers.hpp"
+
+#include <algorithm>
+
+#include "centralcloud_daemon/timed_repository.hpp"
+#include "common/postgres/transaction.hpp"
+
+namespace fleet::central {
+namespace {
+
+using boost::asio::awaitable;
+using std::chrono::milliseconds;
+
+constexpr milliseconds longest_sleep{1'000};
+constexpr milliseconds shortest_sleep{5};
+/// Something is due and could not be done: another coordinator has it in hand, or what was said in time still waits in
+/// its queue.
+constexpr milliseconds blocked_sleep{100};
+constexpr std::chrono::seconds trim_interval{10};
+/// After so many pieces of work the connection goes back and stop is looked at, even if more is due.
+constexpr int max_pieces = 500;
+
+}  // namespace
+
+awaitable<void> timers::run(async::stop_token stop) {
+  while (!stop.soft_requested()) {
+    auto lease = co_await pool_.acquire();
+    const auto sleep = co_await pass(*lease, stop);
+    lease.release();
+    if (sleep > milliseconds::zero()) co_await woken_.wait_for(sleep, stop);
+  }
+}
+
+awaitable<milliseconds> timers::pass(postgres::connection& connection, async::stop_token stop) {
+  const auto now = std::chrono::steady_clock::now();
+  if (now - trimmed_at_ >= trim_interval) {
+    co_await trim_positions(connection);
+    trimmed_at_ = now;
+  }
+  const auto due = co_await next_due(connection, settings_.silence());
+  if (!due) co_return longest_sleep;
+  if (*due > milliseconds::zero()) co_return std::clamp(*due, shortest_sleep, longest_sleep);
+  int done = 0;
+  while (done < max_pieces && !stop.soft_requested()) {
+    const bool worked = co_await work_once(connection);
+    if (!worked) break;
+    ++done;
+  }
+  if (done == 0) co_return blocked_sleep;
+  co_return milliseconds::zero();
+}
+
+awaitable<bool> timers::work_once(postgres::connection& connection) {
+  const auto decide = [this](postgres::transaction& open) { return votes_.decide_due(open); };
+  const bool decided = co_await postgres::in_transaction(connection, decide);
+  const auto confirm = [this](postgres::transaction& open) { return changes_.confirm_due(open); };
+  const bool confirmed = co_await postgres::in_transaction(connection, confirm);
+  const auto silence = [this](postgres::transaction& open) { return changes_.report_silence(open); };
+  const bool told = co_await postgres::in_transaction(connection, silence);
+  co_return decided || confirmed || told;
+}
+
+}  // namespace fleet::central

@@ -1,0 +1,40 @@
+// The worker of everything that time brings: deadlines of votes, ends of observation windows, silent changes.
+#pragma once
+#include <boost/asio/awaitable.hpp>
+#include <chrono>
+
+#include "centralcloud_daemon/consensus/engine.hpp"
+#include "centralcloud_daemon/guardian/watch.hpp"
+#include "common/async/event.hpp"
+#include "common/async/stop.hpp"
+#include "common/postgres/pool.hpp"
+
+namespace fleet::central {
+
+/// For the loop's thread. What is due is taken one row a transaction, and rows in others' hands are passed over, so any
+/// number of coordinators share the work and none does it twice.
+class timers {
+ public:
+  /// All must outlive the timers.
+  timers(postgres::pool& pool, consensus::engine& votes, guardian::watch& changes,
+         const guardian::watch_settings& settings)
+      : pool_(pool), votes_(votes), changes_(changes), settings_(settings) {}
+
+  /// Until a soft stop. Throws `base::failure` when the database fails: the supervisor starts it again.
+  boost::asio::awaitable<void> run(async::stop_token stop);
+  /// Looks again now: something with a near deadline was written.
+  void wake() { woken_.notify(); }
+
+ private:
+  boost::asio::awaitable<std::chrono::milliseconds> pass(postgres::connection& connection, async::stop_token stop);
+  boost::asio::awaitable<bool> work_once(postgres::connection& connection);
+
+  postgres::pool& pool_;
+  consensus::engine& votes_;
+  guardian::watch& changes_;
+  const guardian::watch_settings& settings_;
+  async::event woken_;
+  std::chrono::steady_clock::time_point trimmed_at_{};
+};
+
+}  // namespace fleet::central

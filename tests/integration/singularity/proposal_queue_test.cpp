@@ -1,0 +1,83 @@
+#include <catch2/catch.hpp>
+
+#include "tests/integration/singularity/agent_fixture.hpp"
+
+using namespace fleet;
+using agent::proposals::submit_outcome;
+using test::agent_fixture;
+
+namespace {
+
+const std::string sent_ids =
+    "select string_agg(payload ->> 'proposal_id', ',' order by message_id) from "
+    "quantumflow.list_pending_messages('proposals_for_consensus_queue')";
+
+}  // namespace
+
+TEST_CASE("proposal_queue: the same proposal again is the same answer, other content is refused") {
+  agent_fixture with("agent_submit");
+  const auto first = with.submit(agent_fixture::proposal("p1"));
+  CHECK(first.outcome == submit_outcome::created);
+  const auto again = with.submit(agent_fixture::proposal("p1"));
+  CHECK(again.outcome == submit_outcome::same);
+  CHECK(again.proposal.at("submitted_at") == first.proposal.at("submitted_at"));
+  CHECK(with.submit(agent_fixture::proposal("p1", "three\\n")).outcome == submit_outcome::other);
+  CHECK(with.ask("select count(*) from singularity.proposal_step") == "1");
+}
+
+TEST_CASE("proposal_queue: the highest priority is sent first, and waiting raises it") {
+  agent_fixture with("agent_ranking");
+  const std::string profile = R"("safety_profile":{})";
+  with.submit(agent_fixture::proposal("low", "1", R"("impact_score":2,)" + profile));
+  with.submit(agent_fixture::proposal("high", "2", R"("impact_score":9,)" + profile));
+  with.submit(agent_fixture::proposal("old", "3", R"("impact_score":8.5,)" + profile));
+  // A day of waiting is worth a tenth: 8.5 × 1.1 > 9.
+  with.psql("update singularity.proposal set submitted_at = submitted_at - interval '1 day' where proposal_id = 'old'");
+  with.send_all();
+  CHECK(with.ask(sent_ids) == "old,high,low");
+  CHECK(with.ask("select count(*) from singularity.proposal where status = 'sent_for_consensus'") == "3");
+}
+
+TEST_CASE("proposal_queue: an agent type's own record counts in its priority") {
+  agent_fixture with("agent_record");
+  with.submit(agent_fixture::proposal("before"));
+  with.submit(agent_fixture::proposal("ended"));
+  with.psql("update singularity.proposal set status = 'failed', ended_at = now() where proposal_id = 'ended'");
+  with.send_all();
+  CHECK(with.ask("select priority_score from singularity.proposal where proposal_id = 'before'") == "0");
+}
+
+TEST_CASE("proposal_queue: no more are in flight than allowed, and a decision makes room") {
+  agent_fixture with("agent_in_flight");
+  with.proposal_settings.max_in_flight = 1;
+  with.queue = std::make_unique<agent::proposals::proposal_queue>(with.pool, with.out, with.wake, with.log,
+                                                                  with.proposal_settings);
+  with.make_voter();
+  with.submit(agent_fixture::proposal("p1"));
+  with.submit(agent_fixture::proposal("p2"));
+  with.send_all();
+  with.send_all();
+  CHECK(with.ask(sent_ids) == "p1");
+  CHECK(with.handle(with.result("p1", "rejected")).what == quantumflow::outcome::kind::done);
+  with.send_all();
+  CHECK(with.ask(sent_ids) == "p1,p2");
+}
+
+TEST_CASE("proposal_queue: the dispatcher sends at once after a submission") {
+  agent_fixture with("agent_dispatch");
+  ++with.running;
+  boost::asio::co_spawn(with.io, with.queue->dispatch(with.stop.token()),
+                        [&with](std::exception_ptr) { --with.running; });
+  with.submit(agent_fixture::proposal("p1"));
+  CHECK(with.eventually("select status from singularity.proposal", "sent_for_consensus") == "sent_for_consensus");
+}
+
+TEST_CASE("proposal_queue: every wrong field of a submission is named") {
+  const auto wrong = agent::proposals::parse_submission(
+      boost::json::parse(R"({"code_change":{"files":{"../x":"y"}},"risk_score":11,"safety_profile":[]})").as_object(),
+      agent::proposals::change_form::git);
+  REQUIRE(!wrong);
+  std::vector<std::string> names;
+  for (const auto& field : wrong.error().fields) names.push_back(field.field);
+  CHECK(names == std::vector<std::string>{"agent_type", "risk_score", "safety_profile"});
+}
