@@ -16,7 +16,8 @@ using fleet::async::stop_source;
 namespace {
 
 awaitable<void> wait_and_count(event& on, int& woken) {
-  if (co_await on.wait_for(20s)) ++woken;
+  const bool notified = co_await on.wait_for(20s);
+  if (notified) ++woken;
 }
 
 }  // namespace
