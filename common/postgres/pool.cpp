@@ -124,9 +124,10 @@ asio::awaitable<void> pool_state::open_one() {
     if (now < next_attempt) {
       co_await wake_opener.wait_for(next_attempt - now);
       if (opening > 1) break;  // one attempt at a time from here on; the others end
-    } else if (co_await attempt()) {
-      break;
+      continue;
     }
+    const bool settled = co_await attempt();
+    if (settled) break;
   }
   --opening;
   grow();

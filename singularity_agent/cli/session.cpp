@@ -2,10 +2,8 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <fstream>
 #include <iostream>
-#include <iterator>
 
 #include "common/base/json.hpp"
 #include "common/base/text.hpp"
@@ -82,8 +80,10 @@ base::result<std::string> read_input(const std::string& file) {
     if (!opened) return wrong(fmt::format("{}: cannot be read", file));
   }
   std::istream& in = file == "-" ? std::cin : opened;
-  std::string text;
-  std::copy_n(std::istreambuf_iterator<char>(in), max_input_bytes + 1, std::back_inserter(text));
+  // One byte more than allowed, so that the agent sees that it is too much and says so.
+  std::string text(max_input_bytes + 1, '\0');
+  in.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<std::size_t>(in.gcount()));
   return text;
 }
 

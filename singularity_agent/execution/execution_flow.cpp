@@ -97,11 +97,16 @@ boost::asio::awaitable<bool> execution_flow::execute_next() {
 }
 
 boost::asio::awaitable<void> execution_flow::execute(work& on) {
-  if (co_await check_profile(on) == go_on::no) co_return;
-  if (co_await measure_before(on) == go_on::no) co_return;
-  if (co_await apply(on) == go_on::no) co_return;
-  if (co_await verify(on) == go_on::no) co_return;
-  if (co_await measure_after(on) == go_on::no) co_return;
+  const auto checked = co_await check_profile(on);
+  if (checked == go_on::no) co_return;
+  const auto measured_before = co_await measure_before(on);
+  if (measured_before == go_on::no) co_return;
+  const auto applied = co_await apply(on);
+  if (applied == go_on::no) co_return;
+  const auto verified = co_await verify(on);
+  if (verified == go_on::no) co_return;
+  const auto measured_after = co_await measure_after(on);
+  if (measured_after == go_on::no) co_return;
   co_await finish(on);
 }
 
@@ -127,7 +132,8 @@ boost::asio::awaitable<void> execution_flow::done(work& on, journal_step step, b
 
 boost::asio::awaitable<execution_flow::go_on> execution_flow::check_profile(work& on) {
   on.profile = object_of(on.proposal, "safety_profile");
-  if (co_await begin(on, journal_step::check_profile) == go_on::no) co_return go_on::no;
+  const auto permitted = co_await begin(on, journal_step::check_profile);
+  if (permitted == go_on::no) co_return go_on::no;
   std::optional<std::string> of_type(on.agent_type);
   boost::json::array stored;
   {
@@ -153,7 +159,8 @@ boost::asio::awaitable<execution_flow::go_on> execution_flow::measure_before(wor
     on.metrics_before = object_of(*earlier, "metrics");
     co_return go_on::yes;
   }
-  if (co_await begin(on, journal_step::metrics_before) == go_on::no) co_return go_on::no;
+  const auto permitted = co_await begin(on, journal_step::metrics_before);
+  if (permitted == go_on::no) co_return go_on::no;
   on.metrics_before = co_await measure_.measure(on.agent_type);
   const auto keep = [&](postgres::transaction& in) -> boost::asio::awaitable<void> {
     finished_step step;
@@ -177,7 +184,8 @@ boost::asio::awaitable<execution_flow::go_on> execution_flow::apply(work& on) {
     on.applied = applied_from(*earlier);
     co_return go_on::yes;
   }
-  if (co_await begin(on, journal_step::apply) == go_on::no) co_return go_on::no;
+  const auto permitted = co_await begin(on, journal_step::apply);
+  if (permitted == go_on::no) co_return go_on::no;
   change_order order;
   order.proposal = on.id;
   order.code_change = object_of(on.proposal, "code_change");
@@ -199,7 +207,8 @@ boost::asio::awaitable<execution_flow::go_on> execution_flow::verify(work& on) {
     co_await undo(on, text_of(*earlier, "failure"));
     co_return go_on::no;
   }
-  if (co_await begin(on, journal_step::verify) == go_on::no) co_return go_on::no;
+  const auto permitted = co_await begin(on, journal_step::verify);
+  if (permitted == go_on::no) co_return go_on::no;
   const auto verified = co_await executor_.verify(on.id);
   const auto why = verification_failure(verified);
   co_await done(on, journal_step::verify, verification_detail(verified), why.empty());
@@ -209,7 +218,8 @@ boost::asio::awaitable<execution_flow::go_on> execution_flow::verify(work& on) {
 }
 
 boost::asio::awaitable<execution_flow::go_on> execution_flow::measure_after(work& on) {
-  if (co_await begin(on, journal_step::metrics_after) == go_on::no) co_return go_on::no;
+  const auto permitted = co_await begin(on, journal_step::metrics_after);
+  if (permitted == go_on::no) co_return go_on::no;
   on.metrics_after = co_await measure_.measure(on.agent_type);
   boost::json::object detail;
   detail["metrics"] = on.metrics_after;
@@ -245,7 +255,8 @@ boost::asio::awaitable<void> execution_flow::finish(work& on) {
 }
 
 boost::asio::awaitable<void> execution_flow::undo(work& on, std::string why) {
-  if (co_await begin(on, journal_step::undo) == go_on::no) co_return;
+  const auto permitted = co_await begin(on, journal_step::undo);
+  if (permitted == go_on::no) co_return;
   const auto undone = co_await executor_.undo(on.id, on.applied);
   boost::json::object detail;
   if (undone) {

@@ -310,7 +310,7 @@ begin
     coalesce((decision ->> 'rule') || ': ', '') || coalesce(decision ->> 'decision_rationale', ''));
   update singularity.proposal e
      set decision = record_decision.decision, decided_at = clock_timestamp(),
-         failure = case when not approved then decision ->> 'decision_rationale' end
+         failure = case when not approved then record_decision.decision ->> 'decision_rationale' end
    where e.proposal_id = record_decision.proposal_id;
   return 'recorded';
 end $$;

@@ -309,7 +309,12 @@ json::object daemon_fleet::story(const std::string& proposal) const {
 std::string daemon_fleet::logs() const {
   std::string all;
   const auto add = [&](const std::string& title, const std::string& text) {
-    all += "── " + title + "\n" + text.substr(text.size() > 6000 ? text.size() - 6000 : 0) + "\n";
+    // Polling by the tests fills the log; what the daemon did is what helps.
+    std::istringstream lines(text);
+    std::string kept;
+    for (std::string line; std::getline(lines, line);)
+      if (line.find("http_request") == std::string::npos) kept += line + "\n";
+    all += "── " + title + "\n" + kept.substr(kept.size() > 6000 ? kept.size() - 6000 : 0) + "\n";
   };
   for (const auto& each : coordinators) add("coordinator", each->log());
   for (const auto& each : agents) add(each->instance, each->process.log());

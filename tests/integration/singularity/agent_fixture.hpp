@@ -133,6 +133,12 @@ class agent_fixture : public queue_fixture {
     return std::move(*message);
   }
 
+  template <class F>
+  auto in_transaction(F work) {
+    using value = typename postgres::detail::awaited<std::invoke_result_t<F&, postgres::transaction&>>::type;
+    return run(io, run_in_transaction<value, F>(std::move(work)));
+  }
+
   quantumflow::outcome handle(const messages::consensus_result& what) {
     return in_transaction([&](postgres::transaction& open) { return in->handle_consensus_result(open, what, none); });
   }
@@ -141,12 +147,6 @@ class agent_fixture : public queue_fixture {
   }
   quantumflow::outcome handle(const messages::voting_request& what) {
     return in_transaction([&](postgres::transaction& open) { return in->handle_voting_request(open, what, none); });
-  }
-
-  template <class F>
-  auto in_transaction(F work) {
-    using value = typename postgres::detail::awaited<std::invoke_result_t<F&, postgres::transaction&>>::type;
-    return run(io, run_in_transaction<value, F>(std::move(work)));
   }
 
   std::string ask(const std::string& sql) const { return std::string(base::trim(psql(sql))); }

@@ -285,6 +285,7 @@ TEST_CASE("http server: a drain answers what is under way and closes what is idl
     CHECK(answer->body == "finished");
     CHECK(with.under_test->connections() == 0);
   });
+  gate.reset();  // a timer must not outlive its loop
 }
 
 TEST_CASE("http server: a drain does not wait longer than its grace") {
