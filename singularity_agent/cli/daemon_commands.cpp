@@ -37,10 +37,10 @@ int run(const invocation& call) {
   options.log = make_log(effective->core);
   options.stop_grace = effective->core.stop_grace;
   const auto log = options.log;
-  std::unique_ptr<application> all;
   return daemon::run_loop(std::move(options), [&](daemon::loop& loop) -> boost::asio::awaitable<void> {
-    all = std::make_unique<application>(loop, *values, *effective, log, [&call] { return load_values(call); });
-    co_await all->run();
+    // Its connections and timers belong to the loop: it must be gone before that.
+    application all(loop, *values, *effective, log, [&call] { return load_values(call); });
+    co_await all.run();
   });
 }
 

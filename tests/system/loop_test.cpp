@@ -126,6 +126,11 @@ TEST_CASE("loop: three propose at once, each is decided and applied once") {
   }
   CHECK(fleet.psql("select count(*), count(distinct proposal_id) from centralcloud.decision") == "9|9");
   CHECK(fleet.psql("select count(*) from quantumflow.list_dlq_messages()") == "0");
+  // A stop right after work ends cleanly, whatever is still under way.
+  for (auto& each : fleet.agents) each->process.send(SIGTERM);
+  fleet.coordinators[0]->send(SIGTERM);
+  for (auto& each : fleet.agents) CHECK(each->process.wait() == 0);
+  CHECK(fleet.coordinators[0]->wait() == 0);
 }
 
 TEST_CASE("loop: a daemon asked to stop ends with exit 0 within its grace") {

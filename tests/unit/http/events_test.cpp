@@ -92,7 +92,8 @@ TEST_CASE("event stream: a client that leaves is noticed at once, and readers ar
     REQUIRE(fifth.has_error());
     CHECK(fifth.error().kind == base::error_kind::unavailable);
     readers.clear();
-    CHECK(co_await until([&] { return events.hub->subscribers() == 0 && events.with.under_test->connections() == 0; }));
+    const auto all_gone = [&] { return events.hub->subscribers() == 0 && events.with.under_test->connections() == 0; };
+    CHECK(co_await until(all_gone));
   });
 }
 

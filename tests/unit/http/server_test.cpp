@@ -137,12 +137,14 @@ TEST_CASE("http server: connections over the bound are told so, and a freed plac
       held.emplace_back(with.io);
       co_await held.back().async_connect(to, as_values);
     }
-    CHECK(co_await until([&] { return with.under_test->connections() == 2; }));
+    const auto both_in = [&] { return with.under_test->connections() == 2; };
+    CHECK(co_await until(both_in));
     const auto refused = co_await with.call("GET", "/v1/ping");
     CHECK(refused.status == 503);
     CHECK(refused.headers.contains("retry-after"));
     held.clear();
-    CHECK(co_await until([&] { return with.under_test->connections() == 0; }));
+    const auto none_left = [&] { return with.under_test->connections() == 0; };
+    CHECK(co_await until(none_left));
     const auto served = co_await with.call("GET", "/v1/ping");
     CHECK(served.status == 200);
   });
@@ -270,18 +272,21 @@ TEST_CASE("http server: a drain answers what is under way and closes what is idl
     std::optional<http::client_response> answer;
     const auto work = [&]() -> asio::awaitable<void> { answer = co_await with.call("GET", "/work"); };
     asio::co_spawn(with.io, work(), [](std::exception_ptr) {});
-    CHECK(co_await until([&] { return entered && with.under_test->connections() == 2; }));
+    const auto both_in = [&] { return entered && with.under_test->connections() == 2; };
+    CHECK(co_await until(both_in));
     bool drained = false;
     const auto drain = [&]() -> asio::awaitable<void> {
       co_await with.under_test->drain(5s);
       drained = true;
     };
     asio::co_spawn(with.io, drain(), [](std::exception_ptr) {});
-    CHECK(co_await until([&] { return with.under_test->connections() == 1; }));
+    const auto one_left = [&] { return with.under_test->connections() == 1; };
+    CHECK(co_await until(one_left));
     CHECK_FALSE(drained);
     CHECK_FALSE(std::filesystem::exists(with.path));
     gate->cancel();
-    CHECK(co_await until([&] { return drained && answer.has_value(); }));
+    const auto all_done = [&] { return drained && answer.has_value(); };
+    CHECK(co_await until(all_done));
     CHECK(answer->body == "finished");
     CHECK(with.under_test->connections() == 0);
   });
@@ -298,7 +303,8 @@ TEST_CASE("http server: a drain does not wait longer than its grace") {
   run(with.io, [&]() -> asio::awaitable<void> {
     const auto work = [&]() -> asio::awaitable<void> { co_await with.call("GET", "/work"); };
     asio::co_spawn(with.io, work(), [](std::exception_ptr) {});
-    CHECK(co_await until([&] { return with.under_test->connections() == 1; }));
+    const auto one_in = [&] { return with.under_test->connections() == 1; };
+    CHECK(co_await until(one_in));
     const auto before = std::chrono::steady_clock::now();
     co_await with.under_test->drain(100ms);
     CHECK(std::chrono::steady_clock::now() - before < 3s);
