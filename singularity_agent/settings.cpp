@@ -108,6 +108,10 @@ void add_executor(config::schema& to) {
                        "How long a change is watched where its safety profile does not say.");
   window.unit = "s";
   to.add(window);
+  to.add(
+      text("metrics.proc", "machine",
+           "Whose cpu_usage and memory are sampled: machine, pid:N, /sys/fs/cgroup/… of the instance (where it shares "
+           "its host, other programs' load would look like the change's), or none."));
   to.add(text("metrics.command", "", "Run by sh -c for each sample; prints a JSON object of metrics."));
   to.add(text("metrics.url", "", "A Prometheus or JSON endpoint that is asked for each sample."));
   to.add(number("metrics.timeout_ms", value_type::duration_ms, "5000", {100, 600'000}, "How long a sample may take."));
@@ -222,6 +226,7 @@ base::result<agent_settings> settings_from(const config::values& all) {
   if (!policy) return policy.error();
   settings.voter.policy = *policy;
   settings.executor = executor_from(all);
+  settings.metrics.proc = all.get_string("metrics.proc");
   settings.metrics.command = all.get_string("metrics.command");
   settings.metrics.url = all.get_string("metrics.url");
   settings.metrics.timeout = all.get_ms("metrics.timeout_ms");

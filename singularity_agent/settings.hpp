@@ -43,6 +43,7 @@ struct executor_settings {
 };
 
 struct metrics_settings {
+  std::string proc;  ///< "machine", "none", "pid:N", or the directory of a control group
   std::string command;
   std::string url;
   std::chrono::milliseconds timeout{};

@@ -1,5 +1,7 @@
 #include "singularity_agent/tools.hpp"
 
+#include <charconv>
+
 #include "singularity_agent/execution/command_executor.hpp"
 #include "singularity_agent/execution/git_executor.hpp"
 #include "singularity_agent/metrics/command_sampler.hpp"
@@ -28,9 +30,27 @@ std::unique_ptr<execution::executor> make_executor(boost::asio::any_io_executor 
   return std::make_unique<execution::git_executor>(std::move(io), std::move(options));
 }
 
+namespace {
+
+base::result<metrics::sampled_subject> subject_of(const std::string& text) {
+  if (text == "machine") return metrics::sampled_subject(metrics::whole_machine{});
+  if (text.starts_with('/')) return metrics::sampled_subject(metrics::control_group{text});
+  int pid = 0;
+  const auto* const end = text.data() + text.size();
+  if (text.starts_with("pid:") && std::from_chars(text.data() + 4, end, pid).ptr == end && pid > 0)
+    return metrics::sampled_subject(metrics::one_process{pid});
+  return base::invalid_fields({{"metrics.proc", "expected machine, none, pid:N or a control group's directory"}});
+}
+
+}  // namespace
+
 base::result<std::unique_ptr<metrics::sampler>> make_sampler(const agent_settings& settings) {
   auto all = std::make_unique<metrics::composite_sampler>();
-  all->add("machine", std::make_unique<metrics::proc_sampler>(metrics::whole_machine{}));
+  if (settings.metrics.proc != "none") {
+    const auto subject = subject_of(settings.metrics.proc);
+    if (!subject) return subject.error();
+    all->add("proc", std::make_unique<metrics::proc_sampler>(*subject));
+  }
   if (!settings.metrics.url.empty()) {
     const auto url = metrics::metrics_url::parse(settings.metrics.url);
     if (!url) return url.error();

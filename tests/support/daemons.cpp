@@ -91,6 +91,7 @@ std::map<std::string, std::string> agent_config(const std::string& directory, co
                                          {"executor.repository", directory + "/repo"},
                                          {"executor.verify_command", "test -s service.conf"},
                                          {"metrics.command", "cat metrics.json"},
+                                         {"metrics.proc", "none"},
                                          {"metrics.interval_ms", "200"},
                                          {"execution.observation_window_seconds", "3"},
                                          {"log.level", "debug"}};

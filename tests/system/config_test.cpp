@@ -1,0 +1,25 @@
+// The example configurations are what the daemons themselves print, and are valid.
+#include <fmt/format.h>
+
+#include <catch2/catch.hpp>
+
+#include "tests/support/daemons.hpp"
+
+using namespace fleet::test;
+
+TEST_CASE("config: the example files are what check-config --example prints") {
+  for (const auto* name : {"centralcloud_daemon", "singularity_agent"}) {
+    const auto printed = shell(fmt::format("'{}' check-config --example", daemon_binary(name)));
+    CHECK(printed == shell(fmt::format("cat '{}/config/{}.ini'", FLEET_SOURCE_DIR, name)));
+  }
+}
+
+TEST_CASE("config: an agent's example says all but what only its owner knows") {
+  const auto output =
+      shell(fmt::format("'{}' check-config --config '{}/config/singularity_agent.ini' --instance.id me "
+                        "--executor.repository /srv/service "
+                        "--database.url postgresql://u:secret@h/d",
+                        daemon_binary("singularity_agent"), FLEET_SOURCE_DIR));
+  CHECK_THAT(output, Catch::Contains("instance.id") && Catch::Contains("metrics.interval_ms"));
+  CHECK_THAT(output, !Catch::Contains("secret"));
+}
