@@ -337,10 +337,10 @@ $$;
 -- Milliseconds until the group has something to take on the queue: 0 now, null when only a publish can bring it.
 create function quantumflow.next_work_ms(queue text, consumer_group text) returns bigint language sql stable as $$
   select min(case when quantumflow.has_new(r.cursor_id, r.stream_id) then 0
-                  else (select greatest(0, ceil(extract(epoch from quantumflow.next_retry_at(r.cursor_id)
-                                                                  - clock_timestamp()) * 1000))::bigint
-                         where exists (select from quantumflow.retry t where t.cursor_id = r.cursor_id)) end)
-    from quantumflow.reader r
+                  -- greatest() ignores null: without the test, "no retry" would read as "now"
+                  when retry_at is not null
+                  then greatest(0, ceil(extract(epoch from retry_at - clock_timestamp()) * 1000))::bigint end)
+    from quantumflow.reader r cross join lateral quantumflow.next_retry_at(r.cursor_id) retry_at
    where r.queue_name = next_work_ms.queue and r.consumer_group = next_work_ms.consumer_group
 $$;
 

@@ -433,6 +433,7 @@ create function singularity.next_watch_ms(instance_id text) returns bigint langu
   select greatest(0, ceil(extract(epoch from min(least(p.next_sample_at, p.watch_until)) - clock_timestamp()) * 1000))::bigint
     from singularity.proposal p
    where p.instance_id = next_watch_ms.instance_id and p.next_sample_at is not null
+  having count(*) > 0  -- greatest() ignores null: "nothing" would read as "now"
 $$;
 
 create function singularity.record_watch(instance_id text, proposal_id text, metrics jsonb, interval_ms bigint)

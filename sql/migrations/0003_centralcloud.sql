@@ -589,6 +589,7 @@ create function centralcloud.next_due_ms(silence_ms bigint) returns bigint langu
     union all
     select min(c.last_sample_at + next_due_ms.silence_ms * interval '1 millisecond')
       from centralcloud.change c where c.state = 'watching' and not c.missing_alerted) due
+  having min(at) is not null  -- greatest() ignores null: "nothing" would read as "now"
 $$;
 
 -- ── Patterns ───────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -66,3 +66,16 @@ select expect((select consumed_total from get_queue_stats('patterns_for_aggregat
 begin;
 select expect((select count(*) from take('patterns_for_aggregator_queue', 'centralcloud')), 0::bigint, 'nothing again');
 commit;
+
+-- A consumer with nothing to do is told to wait for a publish, also right after a retry was consumed (it must not spin).
+select publish('votes_for_consensus_queue', '{"proposal_id": "quiet"}') as message \gset
+begin;
+select expect((select count(*) from take('votes_for_consensus_queue', 'centralcloud')), 1::bigint, 'taken');
+select fail(:message, 'once', 3, 1) \gset
+commit;
+do $$ begin while next_work_ms('votes_for_consensus_queue', 'centralcloud') > 0 loop perform pg_sleep(0.005); end loop; end $$;
+begin;
+select expect((select count(*) from take('votes_for_consensus_queue', 'centralcloud')), 1::bigint, 'retried');
+commit;
+select expect(next_work_ms('votes_for_consensus_queue', 'centralcloud'), null::bigint, 'nothing to do');
+select expect(next_work_ms('proposals_for_consensus_queue', 'centralcloud'), null::bigint, 'never had anything');
