@@ -78,7 +78,9 @@ std::vector<std::string> merged_environment(const std::map<std::string, std::str
     const std::string_view entry(*at);
     if (extra.find(std::string(entry.substr(0, entry.find('=')))) == extra.end()) all.emplace_back(entry);
   }
-  for (const auto& [name, value] : extra) all.push_back(name + "=" + value);
+  for (const auto& [name, value] : extra) {
+    all.emplace_back(name).append("=").append(value);
+  }
   return all;
 }
 
@@ -206,7 +208,7 @@ struct stream_of {
 };
 
 asio::awaitable<void> collect_output(shared_running of, stream_of which) {
-  std::vector<char> chunk(16 * 1024);
+  std::vector<char> chunk(16U * 1024);
   auto& text = of->result.*which.text;
   while (true) {
     auto [failed, size] =

@@ -1,6 +1,7 @@
 #include "common/quantumflow/waker.hpp"
 
 #include <algorithm>
+#include <boost/asio/co_spawn.hpp>
 #include <map>
 #include <optional>
 #include <utility>
@@ -34,10 +35,11 @@ struct waker::state {
     milliseconds look = shortest_look;  ///< after a failed raise
   };
 
-  state(boost::asio::any_io_executor executor, postgres::settings settings, std::function<void(bool)> on_state)
-      : tell(std::move(on_state)),
+  state(boost::asio::any_io_executor on, postgres::settings settings, std::function<void(bool)> on_state)
+      : executor(on),
+        tell(std::move(on_state)),
         listener(
-            executor, std::move(settings), {},
+            std::move(on), std::move(settings), {},
             [this](const std::string& channel, const std::string&) { notify(channel); },
             [this](bool up) { session_changed(up); }) {}
 
@@ -71,8 +73,9 @@ struct waker::state {
 
   boost::asio::awaitable<void> listen(gate& at);
   boost::asio::awaitable<std::optional<milliseconds>> lie_down(gate& at);
-  boost::asio::awaitable<void> get_up(gate& at);
+  void get_up(gate& at);
 
+  boost::asio::any_io_executor executor;
   std::function<void(bool)> tell;
   std::map<std::pair<std::string, std::string>, gate> gates;  // never erased: their addresses are kept
   std::multimap<std::string, gate*> channels;
@@ -130,10 +133,17 @@ boost::asio::awaitable<std::optional<milliseconds>> waker::state::lie_down(gate&
   co_return sleep;
 }
 
-boost::asio::awaitable<void> waker::state::get_up(gate& at) {
+/// Lowers the flag without keeping the one who woke up waiting: statements of the session run in turn, so a later
+/// lie_down comes after it.
+void waker::state::get_up(gate& at) {
   at.flag = gate::flag_state::lowered;
-  auto arguments = postgres::make_params(at.queue, at.group);
-  co_await listener.execute("select quantumflow.get_up($1, $2)", std::move(arguments));
+  const auto lower = [](state& self, std::string queue, std::string group) -> boost::asio::awaitable<void> {
+    auto arguments = postgres::make_params(queue, group);
+    co_await self.listener.execute("select quantumflow.get_up($1, $2)", std::move(arguments));
+  };
+  // Where the session is gone, so is the lock.
+  const auto ended = [](std::exception_ptr) {};
+  boost::asio::co_spawn(executor, lower(*this, at.queue, at.group), ended);
 }
 
 waker::waker(boost::asio::any_io_executor executor, postgres::settings settings, std::function<void(bool)> on_state)
@@ -165,12 +175,7 @@ boost::asio::awaitable<void> waker::sleep(std::string queue, std::string group, 
   const auto wait = flag_failed ? longest_look : std::min(limit, until_work.value_or(limit));
   if (wait.count() > 0) co_await gate.wake.wait_for(wait, stop);
   --gate.sleepers;
-  if (gate.sleepers != 0 || gate.flag != state::gate::flag_state::raised) co_return;
-  try {
-    co_await state_->get_up(gate);
-  } catch (const base::failure&) {
-    // With its session the lock is gone as well.
-  }
+  if (gate.sleepers == 0 && gate.flag == state::gate::flag_state::raised && listening()) state_->get_up(gate);
 }
 
 }  // namespace fleet::quantumflow

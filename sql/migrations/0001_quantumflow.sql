@@ -313,9 +313,9 @@ create view quantumflow.reader as
   select q.name as queue_name, q.queue_id, s.stream_id, s.recipient, s.lane, s.wake_id, c.cursor_id, c.consumer_group
     from quantumflow.cursor c join quantumflow.stream s using (stream_id) join quantumflow.queue q using (queue_id);
 
--- Is there a message in the log for this cursor? Takes no lock and no xid.
-create function quantumflow.has_new(cursor_id int, stream_id int) returns boolean language sql stable
-set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
+-- Is there a message in the log for this cursor? Takes no lock and no xid. Without SET, so that it is inlined: its callers
+-- pin the index scans.
+create function quantumflow.has_new(cursor_id int, stream_id int) returns boolean language sql stable as $$
   select exists (
     select from (select p.done, p.win from quantumflow.cursor_position p
                   where p.cursor_id = has_new.cursor_id order by p.cursor_id desc, p.seq desc limit 1) c
@@ -324,6 +324,11 @@ set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
                     where m.stream_id = has_new.stream_id and m.xid >= pg_snapshot_xmax(c.done))
         or exists (select from quantumflow.message m
                     where m.stream_id = has_new.stream_id and m.xid = any (array(select pg_snapshot_xip(c.done)))))
+$$;
+
+-- Does anything wait in the retry table? Cheap, and inlined: nearly always no, which spares the question when it is due.
+create function quantumflow.has_retries(cursor_id int) returns boolean language sql stable as $$
+  select exists (select from quantumflow.retry r where r.cursor_id = has_retries.cursor_id and r.taken_by is null)
 $$;
 
 -- When the next retry of the cursor is due; null when none waits. Only the oldest of an ordering key can be due.
@@ -335,14 +340,18 @@ create function quantumflow.next_retry_at(cursor_id int) returns timestamptz lan
 $$;
 
 -- Milliseconds until the group has something to take on the queue: 0 now, null when only a publish can bring it.
-create function quantumflow.next_work_ms(queue text, consumer_group text) returns bigint language sql stable as $$
+create function quantumflow.next_work_ms(queue text, consumer_group text) returns bigint language plpgsql stable
+set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
+begin
+  return (
   select min(case when quantumflow.has_new(r.cursor_id, r.stream_id) then 0
                   -- greatest() ignores null: without the test, "no retry" would read as "now"
-                  when retry_at is not null
-                  then greatest(0, ceil(extract(epoch from retry_at - clock_timestamp()) * 1000))::bigint end)
-    from quantumflow.reader r cross join lateral quantumflow.next_retry_at(r.cursor_id) retry_at
-   where r.queue_name = next_work_ms.queue and r.consumer_group = next_work_ms.consumer_group
-$$;
+                  when quantumflow.has_retries(r.cursor_id)
+                  then greatest(0, ceil(extract(epoch from quantumflow.next_retry_at(r.cursor_id)
+                                                           - clock_timestamp()) * 1000))::bigint end)
+    from quantumflow.reader r
+   where r.queue_name = next_work_ms.queue and r.consumer_group = next_work_ms.consumer_group);
+end $$;
 
 -- The group lies down on the queue: raises the flag that makes publishers notify, in the caller's session, then looks once
 -- more. flag: "raised", to be lowered with get_up in the same session when nobody of it sleeps any more; "covered": another
@@ -500,20 +509,22 @@ end $$;
 
 -- The batch of one lane that has work and is free: what a worker of a daemon takes. `only_cursor` takes from that one.
 create function quantumflow.take_lane(queue text, consumer_group text, max int, only_cursor int default null)
-returns setof quantumflow.delivery language plpgsql as $$
+returns setof quantumflow.delivery language plpgsql
+set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
 #variable_conflict use_column
-declare r quantumflow.reader;
+declare r record;
 begin
   perform quantumflow.check_take(queue, consumer_group, max);
-  for r in select * from quantumflow.reader v
+  for r in select v.cursor_id, v.stream_id from quantumflow.reader v
             where v.queue_name = take_lane.queue and v.consumer_group = take_lane.consumer_group
               and (take_lane.only_cursor is null or v.cursor_id = take_lane.only_cursor)
+              and (quantumflow.has_new(v.cursor_id, v.stream_id)
+                   or (quantumflow.has_retries(v.cursor_id)
+                       and quantumflow.next_retry_at(v.cursor_id) <= clock_timestamp()))
             order by random()
   loop
-    if quantumflow.has_new(r.cursor_id, r.stream_id) or quantumflow.next_retry_at(r.cursor_id) <= clock_timestamp() then
-      return query select * from quantumflow.take_from(r.cursor_id, r.stream_id, take_lane.max);
-      if found then return; end if;
-    end if;
+    return query select * from quantumflow.take_from(r.cursor_id, r.stream_id, take_lane.max);
+    if found then return; end if;
   end loop;
 end $$;
 
