@@ -73,7 +73,7 @@ finished=yes
 title "Done: three changes, three ends, in $(elapsed "$script_started")"
 if [[ $mode == once ]]; then exit 0; fi
 cat << TEXT
-  dashboard   http://$listen/
+  coordinator http://$listen/v1/proposals (also /v1/queues, /v1/instances, /metrics)
   logs        $home/logs
   your own    build/bin/singularity_agent propose FILE --wait --config .quickstart/alpha/agent.ini
 TEXT
