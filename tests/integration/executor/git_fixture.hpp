@@ -70,7 +70,7 @@ class git_fixture {
     commit_all("start");
     options.repository = repo;
     options.instance = "agent-1";
-    options.foreign_timeout = std::chrono::milliseconds(300);
+    options.foreign_timeout = std::chrono::seconds(3);
   }
 
   /// Runs git as a user would, and gives what it printed without white space at the ends.
