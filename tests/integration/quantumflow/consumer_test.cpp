@@ -70,7 +70,7 @@ TEST_CASE("consumer: a message is pending after publish and gone once it is hand
   int acknowledged = 0;
   quantumflow::consumer worker(fleet.pool, fleet.waker, options(), quantumflow::handle_each<numbered>(record_numbered),
                                [&](const message&, const outcome&) { ++acknowledged; });
-  fleet.consume(worker);
+  const auto working = fleet.consume_here(worker);
   REQUIRE(run_until(fleet.io, [&] { return acknowledged == 1; }));
   CHECK(fleet.psql("select count(*) from quantumflow.list_pending_messages('" + queue + "')") == "0");
   CHECK(fleet.psql("select proposal_id, n from handled") == "p|1");
@@ -84,7 +84,7 @@ TEST_CASE("consumer: a sleeping worker is woken by a publish, well before its po
   slow_poll.poll_interval = std::chrono::seconds(60);
   quantumflow::consumer worker(fleet.pool, fleet.waker, slow_poll, quantumflow::handle_each<numbered>(record_numbered),
                                [&](const message&, const outcome&) { ++acknowledged; });
-  fleet.consume(worker);
+  const auto working = fleet.consume_here(worker);
   const auto asleep = [&] {
     return fleet.psql(
                "select count(*) from pg_locks l join pg_database d on d.oid = l.database and d.datname = "
@@ -112,7 +112,7 @@ TEST_CASE("consumer: a malformed message is rejected with the field, its neighbo
   int acknowledged = 0;
   quantumflow::consumer worker(fleet.pool, fleet.waker, options(), quantumflow::handle_each<numbered>(record_numbered),
                                [&](const message&, const outcome&) { ++acknowledged; });
-  fleet.consume(worker);
+  const auto working = fleet.consume_here(worker);
   REQUIRE(run_until(fleet.io, [&] { return acknowledged == 3; }));
   CHECK(fleet.psql("select string_agg(n::text, ',' order by place) from handled") == "1,3");
   CHECK(fleet.psql("select reason, error from quantumflow.list_dlq_messages()") == "rejected|n: expected an integer");
@@ -135,7 +135,7 @@ TEST_CASE("consumer: a message that fails keeps its order, counts its attempts a
                                [&](const message&, const outcome& what) {
                                  (what.what == outcome::kind::failed ? failures : acknowledged) += 1;
                                });
-  fleet.consume(worker);
+  const auto working = fleet.consume_here(worker);
   REQUIRE(run_until(fleet.io, [&] { return acknowledged == 5; }));
   CHECK(failures == 2);
   CHECK(fleet.psql("select string_agg(n::text, ',' order by place) from handled") == "1,2,3,4,5");
@@ -158,7 +158,7 @@ TEST_CASE("consumer: a message that throws is found in its batch, and dead-lette
   quantumflow::consumer worker(
       fleet.pool, fleet.waker, options(), quantumflow::handle_each<numbered>(poisoned),
       [&](const message&, const outcome& what) { acknowledged += what.what == outcome::kind::done; });
-  fleet.consume(worker);
+  const auto working = fleet.consume_here(worker);
   const auto settled = [&] {
     return acknowledged == 39 && fleet.psql("select count(*) from quantumflow.list_dlq_messages()") == "1";
   };
@@ -186,7 +186,7 @@ TEST_CASE("consumer: a worker that dies with a batch in hand costs it no attempt
   int acknowledged = 0;
   quantumflow::consumer worker(fleet.pool, fleet.waker, options(), quantumflow::handle_each<numbered>(dying),
                                [&](const message&, const outcome&) { ++acknowledged; });
-  fleet.consume(worker);
+  const auto working = fleet.consume_here(worker);
   REQUIRE(run_until(fleet.io, [&] { return acknowledged == 1; }));
   CHECK(tries == 2);
   CHECK(attempts_seen == 0);
@@ -201,7 +201,7 @@ TEST_CASE("consumer: transactions that commit late or stay open lose and stall n
   int acknowledged = 0;
   quantumflow::consumer worker(fleet.pool, fleet.waker, options(), quantumflow::handle_each<numbered>(record_numbered),
                                [&](const message&, const outcome&) { ++acknowledged; });
-  fleet.consume(worker);
+  const auto working = fleet.consume_here(worker);
 
   auto early = run(fleet.io, fleet.pool.acquire());
   auto open = run(fleet.io, postgres::transaction::begin(*early));

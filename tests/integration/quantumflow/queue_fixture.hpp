@@ -26,7 +26,10 @@ class queue_fixture {
         stop(io.get_executor()) {
     boost::asio::co_spawn(io, waker.run(stop.token()), boost::asio::detached);
   }
-  ~queue_fixture() {
+  ~queue_fixture() { stop_all(); }
+
+  /// Ends every worker and the waker, and waits for them.
+  void stop_all() {
     stop.request_soft();
     run_until(io, [this] { return running == 0; });
     stop.request_hard();
@@ -38,10 +41,25 @@ class queue_fixture {
     return made;
   }
 
-  /// Runs a worker until the fixture's stop; one that fails is started again, as a supervisor would.
+  /// Stops the workers when it goes: declared after them and what they use, it goes first.
+  struct running_worker {
+    explicit running_worker(queue_fixture& in) : fleet(in) {}
+    ~running_worker() { fleet.stop_all(); }
+    running_worker(const running_worker&) = delete;
+    running_worker& operator=(const running_worker&) = delete;
+    queue_fixture& fleet;
+  };
+
+  /// Runs a worker until the fixture's stop, which it and what it uses must outlive; one that fails is started again,
+  /// as a supervisor would.
   void consume(quantumflow::consumer& worker) {
     ++running;
     boost::asio::co_spawn(io, keep(worker), [this](std::exception_ptr) { --running; });
+  }
+  /// The same, until the returned object goes.
+  [[nodiscard]] running_worker consume_here(quantumflow::consumer& worker) {
+    consume(worker);
+    return running_worker(*this);
   }
 
   std::string psql(const std::string& sql) const { return private_postgres::shared().psql(sql, name); }
