@@ -97,8 +97,7 @@ awaitable<void> application::run() {
     all.log.info("started", "all workers run");
     all.loop.ready("coordinating");
     const auto stop = all.loop.stop_token();
-    while (co_await stop.sleep_for(std::chrono::hours(1))) {
-    }
+    for (bool waiting = true; waiting;) waiting = co_await stop.sleep_for(std::chrono::hours(1));
   }
   co_await all.drain();
 }
@@ -189,7 +188,8 @@ awaitable<void> application::parts::start_workers() {
 }
 
 awaitable<void> application::parts::probe(async::stop_token stop) {
-  while (co_await stop.sleep_for(probe_interval)) {
+  bool probing = co_await stop.sleep_for(probe_interval);
+  while (probing) {
     std::string away;
     try {
       auto lease = co_await pool.acquire(probe_limit);
@@ -200,6 +200,7 @@ awaitable<void> application::parts::probe(async::stop_token stop) {
     }
     health.set("database", away.empty(), away);
     pool.idle_trim(std::chrono::seconds(60));
+    probing = co_await stop.sleep_for(probe_interval);
   }
 }
 

@@ -143,8 +143,7 @@ awaitable<void> application::run() {
     all.log.info("started", "all workers run", {{"instance", all.current.instance}});
     all.loop.ready("serving");
     const auto stop = all.loop.stop_token();
-    while (co_await stop.sleep_for(std::chrono::hours(1))) {
-    }
+    for (bool waiting = true; waiting;) waiting = co_await stop.sleep_for(std::chrono::hours(1));
   }
   co_await all.drain();
 }
@@ -257,7 +256,8 @@ void application::parts::start_workers() {
 
 /// Also the probe of the database: what /readyz says of it is at most one interval old.
 awaitable<void> application::parts::heartbeat(stop_token stop) {
-  do {
+  bool alive = true;
+  while (alive) {
     std::string away;
     try {
       auto connection = co_await pool.acquire(connection_wait);
@@ -268,7 +268,8 @@ awaitable<void> application::parts::heartbeat(stop_token stop) {
     health.set("database", away.empty(), away);
     pool.idle_trim(unused_connections);
     rollback_pool.idle_trim(unused_connections);
-  } while (co_await stop.sleep_for(current.heartbeat));
+    alive = co_await stop.sleep_for(current.heartbeat);
+  }
 }
 
 awaitable<void> application::parts::drain() {
