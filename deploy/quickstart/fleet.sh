@@ -147,7 +147,7 @@ fleet_status() {
     if is_ours "$name"; then echo "$name runs (pid $(cat "$home/$name.pid"))"; else echo "$name does not run"; code=3; fi
   done
   ./deploy/dev-postgres.sh status --dir "$home/postgres" || code=3
-  [[ $code -ne 0 ]] || echo "dashboard: http://$listen/"
+  [[ $code -ne 0 ]] || echo "coordinator: http://$listen/"
   return $code
 }
 
