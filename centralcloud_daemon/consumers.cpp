@@ -72,6 +72,8 @@ quantumflow::after_commit consumers::after_commit(const subscription& of, std::f
                                                                    : "rejected";
     events_.count(counted, "handled",
                   {{"queue", queue}, {"message_id", message.id}, {"outcome", result}, {"error", outcome.error}});
+    if (outcome.what != kind::done)
+      events_.not_handled({queue, message.id, outcome.what == kind::rejected, outcome.error});
     if (woken) woken();
   };
 }

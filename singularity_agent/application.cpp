@@ -232,8 +232,15 @@ awaitable<void> application::parts::start_consumers() {
     options.max_retries = how.max_retries;
     options.retry_delay = how.retry_delay;
     auto& connections = each.queue == messages::queues::rollback_triggers ? rollback_pool : pool;
+    const auto after = [this, name, then = each.after](const quantumflow::message& message,
+                                                       const quantumflow::outcome& outcome) {
+      using kind = quantumflow::outcome::kind;
+      if (outcome.what != kind::done)
+        events.not_handled({name, message.id, outcome.what == kind::rejected, outcome.error});
+      if (then) then(message, outcome);
+    };
     for (std::size_t n = 0; n < how.workers; ++n) {
-      auto made = std::make_unique<quantumflow::consumer>(connections, waker, options, each.handler, each.after);
+      auto made = std::make_unique<quantumflow::consumer>(connections, waker, options, each.handler, after);
       auto* worker = workers.emplace_back(std::move(made)).get();
       supervisor.supervise(name + "/" + std::to_string(n),
                            [worker](stop_token stop) { return worker->run(std::move(stop)); });

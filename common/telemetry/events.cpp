@@ -77,7 +77,8 @@ std::vector<event> events_of(daemon_prefix prefix) {
           event::profile_update_published,   event::publish_failed};
 }
 
-event_counter::event_counter(metrics& registry, logger log, daemon_prefix prefix) : log_(std::move(log)) {
+event_counter::event_counter(metrics& registry, logger log, daemon_prefix prefix)
+    : registry_(registry), log_(std::move(log)), prefix_(to_string(prefix)) {
   const auto name = std::string(to_string(prefix)) + "_events_total";
   for (const auto what : events_of(prefix)) {
     const labels with{{"event", std::string(to_string(what))}};
@@ -88,6 +89,14 @@ event_counter::event_counter(metrics& registry, logger log, daemon_prefix prefix
 void event_counter::count(event what, std::string_view message, fields with) {
   if (const auto found = counters_.find(what); found != counters_.end()) found->second.increment();
   log_.write(level_of(what), to_string(what), message, with);
+}
+
+void event_counter::not_handled(const unhandled& message) {
+  const std::string outcome = message.rejected ? "rejected" : "failed";
+  const labels with{{"queue", message.queue}, {"outcome", outcome}};
+  registry_.get_counter(prefix_ + "_messages_not_handled_total", "Messages that a consumer failed or rejected", with)
+      .increment();
+  log_.warning("message_" + outcome, message.error, {{"queue", message.queue}, {"message_id", message.id}});
 }
 
 double event_counter::counted(event what) const {

@@ -48,8 +48,20 @@ class event_counter {
   void count(event what, std::string_view message, fields with = {});
   double counted(event what) const;
 
+  /// A message that a consumer could not handle: one series a queue and outcome
+  /// (`<prefix>_messages_not_handled_total`), and a warning with the error that its dead letter or retry carries.
+  struct unhandled {
+    std::string queue;
+    base::message_id id{};
+    bool rejected = false;  ///< dead-lettered at once; otherwise retried
+    std::string error;
+  };
+  void not_handled(const unhandled& message);
+
  private:
+  metrics& registry_;
   logger log_;
+  std::string prefix_;
   std::map<event, counter> counters_;
 };
 

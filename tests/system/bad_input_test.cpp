@@ -70,6 +70,8 @@ TEST_CASE("bad input: malformed messages go to the dead-letter queue with the re
              Catch::Contains("confidence") && Catch::Contains("vote"));
   CHECK_THAT(fleet.psql("select error from quantumflow.list_dlq_messages('metrics_to_guardian_queue')"),
              Catch::Contains("schema_version"));
+  CHECK_THAT(fleet.agent(0).process.log(), Catch::Contains("message_rejected"));
+  CHECK_THAT(fleet.coordinators[0]->log(), Catch::Contains("message_rejected"));
   CHECK(fleet.psql("select bool_and(reason = 'rejected' and attempts = 1) from quantumflow.list_dlq_messages()") ==
         "t");
   const auto answer = fleet.agent(0).call("POST", "/v1/proposals", proposal_of({{"service.conf", "greeting=fine\n"}}));

@@ -62,6 +62,23 @@ TEST_CASE("events: the coordinator has its own names") {
   CHECK(text.find("proposal_published") == std::string::npos);
 }
 
+TEST_CASE("events: a message that was not handled is counted by queue and outcome, and logged with its error") {
+  telemetry::metrics metrics;
+  std::vector<std::string> lines;
+  const auto log = telemetry::logger::to_sink([&](std::string_view line) { lines.emplace_back(line); });
+  telemetry::event_counter counter(metrics, log, telemetry::daemon_prefix::singularity);
+  counter.not_handled({"some_queue", fleet::base::message_id{7}, true, "vote: expected approve or reject"});
+  counter.not_handled({"some_queue", fleet::base::message_id{8}, false, "not yet"});
+  const auto text = metrics.exposition();
+  CHECK(text.find("singularity_messages_not_handled_total{outcome=\"rejected\",queue=\"some_queue\"} 1") !=
+        std::string::npos);
+  CHECK(text.find("singularity_messages_not_handled_total{outcome=\"failed\",queue=\"some_queue\"} 1") !=
+        std::string::npos);
+  REQUIRE(lines.size() == 2);
+  CHECK(lines[0].find("message_rejected: vote: expected approve or reject") != std::string::npos);
+  CHECK(lines[0].find("message_id=7") != std::string::npos);
+}
+
 TEST_CASE("health: ready only when every named condition holds") {
   telemetry::health_state health;
   CHECK(health.ready());
