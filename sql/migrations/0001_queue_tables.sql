@@ -1,0 +1,150 @@
+-- QuantumFlow: a durable queue as an append-only log, read through snapshot cursors. sql/README.md explains why no
+-- message can be skipped or seen twice, and the lock order.
+create schema if not exists quantumflow;
+comment on schema quantumflow is 'The durable queue layer: publish, take, fail, retry and dead letters. Use the functions, not the tables.';
+
+-- ── Catalogue ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+create table quantumflow.queue (
+  queue_id       int generated always as identity primary key,
+  name           text not null unique check (name ~ '^[a-z][a-z0-9_]{0,62}$'),
+  -- lanes: consumer groups share the work, ordered by key; directed: one instance; broadcast: every instance
+  audience       text not null check (audience in ('lanes', 'directed', 'broadcast', 'directed_or_broadcast')),
+  lane_count     int not null default 1 check (lane_count between 1 and 64),
+  ordering_key   text[] not null,  -- path of the ordering key in the payload
+  max_retries    int not null default 3 check (max_retries between 0 and 100),
+  retry_delay_ms int not null default 1000 check (retry_delay_ms between 1 and 60000));
+
+-- One addressable sequence of messages.
+create table quantumflow.stream (
+  stream_id        int generated always as identity primary key,
+  queue_id         int not null references quantumflow.queue,
+  recipient        text check (length(recipient) between 1 and 200),  -- an instance
+  lane             int,                                               -- 0-based; both null: broadcast
+  wake_id          int not null,            -- streams that one sleeper waits for together share it
+  truncated_total  bigint not null default 0,  -- messages whose segment was truncated after everyone had read them
+  unique nulls not distinct (queue_id, recipient, lane));
+
+create table quantumflow.cursor (
+  cursor_id      int generated always as identity primary key,
+  stream_id      int not null references quantumflow.stream,
+  consumer_group text not null check (length(consumer_group) between 1 and 200),
+  created_at     timestamptz not null default clock_timestamp(),
+  unique (stream_id, consumer_group));
+
+-- Where a cursor stands: the row with the highest seq. Appended, never updated, so that a snapshot held open for hours
+-- does not make every take walk over dead versions of one row; trim_positions() deletes the older ones.
+create table quantumflow.cursor_position (
+  cursor_id int not null references quantumflow.cursor,
+  seq       bigint not null,
+  done      pg_snapshot not null,  -- every message visible in it has been taken
+  win       pg_snapshot,           -- the window being read, when it did not fit into one batch
+  pos_xid   xid8,                  -- last message taken from that window
+  pos_id    bigint,
+  taken     bigint not null,       -- messages taken since the cursor began
+  primary key (cursor_id, seq));
+
+-- ── The log ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+create sequence quantumflow.message_id;
+
+-- Three segments of one log; publishers write the current one. Rows are neither updated nor deleted, so there is nothing
+-- to vacuum.
+create table quantumflow.message_0 (
+  stream_id   int not null,
+  msg_id      bigint not null default nextval('quantumflow.message_id'),
+  xid         xid8 not null default pg_current_xact_id(),
+  enqueued_at timestamptz not null default clock_timestamp(),
+  body        text not null);  -- a JSON object; text costs half of jsonb at publish
+create table quantumflow.message_1 (like quantumflow.message_0 including defaults);
+create table quantumflow.message_2 (like quantumflow.message_0 including defaults);
+create index on quantumflow.message_0 (stream_id, xid, msg_id);
+create index on quantumflow.message_1 (stream_id, xid, msg_id);
+create index on quantumflow.message_2 (stream_id, xid, msg_id);
+
+create table quantumflow.current_segment (
+  only_row boolean primary key default true check (only_row),
+  segment  smallint not null check (segment between 0 and 2));
+insert into quantumflow.current_segment (segment) values (0);
+
+-- A view and not a parent table: an empty parent would cost 1e10 with enable_seqscan off and start JIT on every call.
+create view quantumflow.message as
+  select stream_id, msg_id, xid, enqueued_at, body from quantumflow.message_0 union all
+  select stream_id, msg_id, xid, enqueued_at, body from quantumflow.message_1 union all
+  select stream_id, msg_id, xid, enqueued_at, body from quantumflow.message_2;
+
+-- ── Failures only ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+-- Messages waiting for another attempt, and those that wait behind one with the same ordering key (attempts = 0).
+create table quantumflow.retry (
+  cursor_id    int not null references quantumflow.cursor,
+  xid          xid8 not null,
+  msg_id       bigint not null,
+  ordering_key text,
+  enqueued_at  timestamptz not null,
+  body         text not null,
+  attempts     int not null,                    -- failed attempts so far
+  due_at       timestamptz not null,
+  errors       jsonb not null default '[]',     -- [{at, error}], oldest first
+  taken_by     xid8,                            -- the transaction that took it: visible and not null = consumed
+  primary key (cursor_id, xid, msg_id));
+
+create table quantumflow.dead_letter (
+  id           bigint primary key default nextval('quantumflow.message_id'),  -- never equal to a message's id
+  cursor_id    int not null references quantumflow.cursor,
+  xid          xid8 not null,
+  msg_id       bigint not null,
+  ordering_key text,
+  enqueued_at  timestamptz not null,
+  body         text not null,
+  attempts     int not null,
+  reason       text not null check (reason in ('retries_exhausted', 'rejected')),
+  errors       jsonb not null,
+  dead_at      timestamptz not null default clock_timestamp());
+create index on quantumflow.dead_letter (cursor_id);
+create index on quantumflow.dead_letter (msg_id);
+
+-- What people did to messages by hand: the only way a message leaves without having been consumed.
+create table quantumflow.operator_action (
+  id         bigint generated always as identity primary key,
+  at         timestamptz not null default clock_timestamp(),
+  actor      text not null default session_user,
+  action     text not null check (action in ('purge', 'retry')),
+  cursor_id  int not null references quantumflow.cursor,
+  message_id bigint not null,
+  body       text);
+create index on quantumflow.operator_action (cursor_id) where action = 'purge';
+
+-- ── Small helpers ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+-- Classes of advisory locks: (class, id).
+create function quantumflow.cursor_lock_class() returns int language sql immutable parallel safe as 'select 1902671';
+create function quantumflow.wake_lock_class() returns int language sql immutable parallel safe as 'select 1902672';
+create function quantumflow.wake_channel(wake_id int) returns text language sql immutable parallel safe as
+  $$ select 'quantumflow_' || wake_id $$;
+
+create function quantumflow.find_queue(queue text) returns quantumflow.queue language plpgsql stable as $$
+declare found_queue quantumflow.queue;
+begin
+  select * into found_queue from quantumflow.queue q where q.name = find_queue.queue;
+  if not found then
+    raise exception 'queue: there is no queue named "%"', left(queue, 100)
+      using errcode = 'undefined_object', hint = 'select queue_name from quantumflow.list_queues()';
+  end if;
+  return found_queue;
+end $$;
+
+-- pg_current_snapshot() leaves out the caller's own xid; a window must count it as in progress, or messages that a
+-- handler publishes to the stream it reads would be lost.
+create function quantumflow.snapshot_without_own() returns pg_snapshot language plpgsql volatile as $$
+declare
+  now_snapshot pg_snapshot := pg_current_snapshot();
+  own xid8 := pg_current_xact_id_if_assigned();
+begin
+  if own is not null and pg_visible_in_snapshot(own, now_snapshot) then
+    now_snapshot := format('%s:%s:%s', least(pg_snapshot_xmin(now_snapshot), own), pg_snapshot_xmax(now_snapshot),
+      (select string_agg(x::text, ',' order by x)
+         from (select pg_snapshot_xip(now_snapshot) x union select own) in_progress))::pg_snapshot;
+  end if;
+  return now_snapshot;
+end $$;

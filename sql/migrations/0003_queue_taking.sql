@@ -1,0 +1,270 @@
+-- Subscribing, sleeping until there is work, and taking it.
+
+-- ── Subscribing and taking ─────────────────────────────────────────────────────────────────────────────────────────
+
+create function quantumflow.subscribe(queue text, consumer_group text) returns void language plpgsql as $$
+declare
+  q quantumflow.queue := quantumflow.find_queue(queue);
+  s quantumflow.stream;
+  has_readers boolean;
+begin
+  if coalesce(length(consumer_group), 0) not between 1 and 200 then
+    raise exception 'consumer_group: expected 1 to 200 characters' using errcode = 'invalid_parameter_value';
+  end if;
+  if q.audience in ('directed', 'directed_or_broadcast') then
+    perform quantumflow.find_or_add_stream(q, consumer_group, null);
+  end if;
+  for s in select * from quantumflow.stream t
+            where t.queue_id = q.queue_id and t.recipient is null order by t.stream_id for update
+  loop
+    has_readers := s.lane is null or exists (select from quantumflow.cursor c where c.stream_id = s.stream_id);
+    perform quantumflow.add_cursor(s.stream_id, consumer_group,
+      case when has_readers then pg_current_snapshot() else quantumflow.beginning() end);
+  end loop;
+end $$;
+comment on function quantumflow.subscribe is
+  'Makes the group a reader of the queue, from now on; safe to repeat. The first group of a queue that nobody read yet gets all that waits. An instance subscribes with its own name: it reads what is addressed to it and what goes to everyone.';
+
+-- The cursors of one group on one queue.
+create view quantumflow.reader as
+  select q.name as queue_name, q.queue_id, s.stream_id, s.recipient, s.lane, s.wake_id, c.cursor_id, c.consumer_group
+    from quantumflow.cursor c join quantumflow.stream s using (stream_id) join quantumflow.queue q using (queue_id);
+
+-- Is there a message in the log for this cursor? Takes no lock and no xid. Without SET, so that it is inlined: its callers
+-- pin the index scans.
+create function quantumflow.has_new(cursor_id int, stream_id int) returns boolean language sql stable as $$
+  select exists (
+    select from (select p.done, p.win from quantumflow.cursor_position p
+                  where p.cursor_id = has_new.cursor_id order by p.cursor_id desc, p.seq desc limit 1) c
+     where c.win is not null
+        or exists (select from quantumflow.message m
+                    where m.stream_id = has_new.stream_id and m.xid >= pg_snapshot_xmax(c.done))
+        or exists (select from quantumflow.message m
+                    where m.stream_id = has_new.stream_id and m.xid = any (array(select pg_snapshot_xip(c.done)))))
+$$;
+
+-- Does anything wait in the retry table? Cheap, and inlined: nearly always no, which spares the question when it is due.
+create function quantumflow.has_retries(cursor_id int) returns boolean language sql stable as $$
+  select exists (select from quantumflow.retry r where r.cursor_id = has_retries.cursor_id and r.taken_by is null)
+$$;
+
+-- When the next retry of the cursor is due; null when none waits. Only the oldest of an ordering key can be due.
+create function quantumflow.next_retry_at(cursor_id int) returns timestamptz language sql stable as $$
+  select min(due_at) from (
+    select distinct on (coalesce(r.ordering_key, r.msg_id::text)) r.due_at
+      from quantumflow.retry r where r.cursor_id = next_retry_at.cursor_id and r.taken_by is null
+     order by coalesce(r.ordering_key, r.msg_id::text), r.xid, r.msg_id) heads
+$$;
+
+-- Milliseconds until the group has something to take on the queue: 0 now, null when only a publish can bring it.
+create function quantumflow.next_work_ms(queue text, consumer_group text) returns bigint language plpgsql stable
+set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
+begin
+  return (
+  select min(case when quantumflow.has_new(r.cursor_id, r.stream_id) then 0
+                  -- greatest() ignores null: without the test, "no retry" would read as "now"
+                  when quantumflow.has_retries(r.cursor_id)
+                  then greatest(0, ceil(extract(epoch from quantumflow.next_retry_at(r.cursor_id)
+                                                           - clock_timestamp()) * 1000))::bigint end)
+    from quantumflow.reader r
+   where r.queue_name = next_work_ms.queue and r.consumer_group = next_work_ms.consumer_group);
+end $$;
+
+-- The group lies down on the queue: raises the flag that makes publishers notify, in the caller's session, then looks once
+-- more. flag: "raised", to be lowered with get_up in the same session when nobody of it sleeps any more; "covered": another
+-- session has raised it and will get the same notification; "busy": publishers are under way who could still believe that
+-- nobody sleeps; look again soon.
+create function quantumflow.lie_down(queue text, consumer_group text, out flag text, out work_ms bigint)
+language plpgsql as $$
+declare
+  ids int[] := array(select distinct r.wake_id from quantumflow.reader r
+                      where r.queue_name = lie_down.queue and r.consumer_group = lie_down.consumer_group
+                        and (r.lane is not null or r.recipient is not null) order by r.wake_id);
+  held int[] := '{}';
+  id int;
+begin
+  flag := 'raised';
+  foreach id in array ids loop
+    if pg_try_advisory_lock(quantumflow.wake_lock_class(), id) then
+      held := held || id;
+    elsif pg_try_advisory_lock_shared(quantumflow.wake_lock_class(), id) then
+      perform pg_advisory_unlock_shared(quantumflow.wake_lock_class(), id);
+      flag := 'busy';
+    elsif flag = 'raised' then
+      flag := 'covered';
+    end if;
+  end loop;
+  if flag <> 'raised' then
+    foreach id in array held loop perform pg_advisory_unlock(quantumflow.wake_lock_class(), id); end loop;
+  end if;
+  work_ms := quantumflow.next_work_ms(queue, consumer_group);
+end $$;
+
+create function quantumflow.get_up(queue text, consumer_group text) returns void language plpgsql as $$
+begin
+  perform pg_advisory_unlock(quantumflow.wake_lock_class(), ids.wake_id)
+     from (select distinct r.wake_id from quantumflow.reader r
+            where r.queue_name = get_up.queue and r.consumer_group = get_up.consumer_group
+              and (r.lane is not null or r.recipient is not null)) ids;
+end $$;
+
+create type quantumflow.delivery as (
+  message_id bigint, body text, enqueued_at timestamptz, attempts int, cursor_id int);
+
+-- Takes what is due of the cursor's retries: of each ordering key only the oldest, so that order is kept.
+create function quantumflow.take_due_retries(cursor_id int, max int) returns setof quantumflow.delivery
+language plpgsql as $$
+begin
+  -- Rows taken by a committed transaction are done with (those of a running or aborted one do not look taken to us).
+  delete from quantumflow.retry r
+   where r.cursor_id = take_due_retries.cursor_id and r.taken_by is not null and r.taken_by <> pg_current_xact_id();
+  return query
+    with heads as (
+      select distinct on (coalesce(r.ordering_key, r.msg_id::text)) r.xid, r.msg_id, r.due_at
+        from quantumflow.retry r where r.cursor_id = take_due_retries.cursor_id
+       order by coalesce(r.ordering_key, r.msg_id::text), r.xid, r.msg_id),
+    due as (select h.xid, h.msg_id from heads h where h.due_at <= clock_timestamp()
+             order by h.xid, h.msg_id limit take_due_retries.max),
+    taken as (
+      update quantumflow.retry r set taken_by = pg_current_xact_id() from due
+       where r.cursor_id = take_due_retries.cursor_id and r.xid = due.xid and r.msg_id = due.msg_id and r.taken_by is null
+      returning r.*)
+    select t.msg_id, t.body, t.enqueued_at, t.attempts, t.cursor_id from taken t order by t.xid, t.msg_id;
+end $$;
+
+-- Takes the next batch of one cursor, or nothing if somebody else has it in hand. Order: due retries, then the log.
+create function quantumflow.take_from(cursor_id int, stream_id int, max int) returns setof quantumflow.delivery
+language plpgsql set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
+#variable_conflict use_column
+declare
+  c quantumflow.cursor_position;
+  window_ pg_snapshot;
+  lower_xid xid8;
+  lower_id bigint;
+  after_xid xid8;
+  after_id bigint;
+  late_xids xid8[] := '{}';
+  waiting_keys text[];
+  key_path text[];
+  retried int := 0;
+begin
+  if not pg_try_advisory_xact_lock(quantumflow.cursor_lock_class(), take_from.cursor_id) then return; end if;
+  if exists (select from quantumflow.retry r where r.cursor_id = take_from.cursor_id) then
+    return query select * from quantumflow.take_due_retries(take_from.cursor_id, take_from.max);
+    get diagnostics retried = row_count;
+    waiting_keys := array(select distinct r.ordering_key from quantumflow.retry r
+                           where r.cursor_id = take_from.cursor_id and r.ordering_key is not null);
+    select q.ordering_key into key_path from quantumflow.reader v join quantumflow.queue q using (queue_id)
+     where v.cursor_id = take_from.cursor_id;
+  end if;
+  select * into c from quantumflow.cursor_position p
+   where p.cursor_id = take_from.cursor_id order by p.cursor_id desc, p.seq desc limit 1;
+  perform set_config('quantumflow.in_hand',
+    coalesce(current_setting('quantumflow.in_hand', true), '') || c.cursor_id || ':' || c.seq || ',', true);
+  if retried >= take_from.max then return; end if;
+
+  window_ := coalesce(c.win, quantumflow.snapshot_without_own());
+  after_xid := coalesce(c.pos_xid, '0');
+  after_id := coalesce(c.pos_id, 0);
+  -- One lower bound only: with "xid >= a" and "(xid, msg_id) > (b, c)" together the btree scan would start at the lower
+  -- of the two, the oldest row kept.
+  lower_xid := after_xid;
+  lower_id := after_id;
+  if lower_xid < pg_snapshot_xmax(c.done) then
+    lower_xid := pg_snapshot_xmax(c.done);
+    lower_id := 0;
+    late_xids := array(select x from pg_snapshot_xip(c.done) x where x >= after_xid and pg_visible_in_snapshot(x, window_));
+  end if;
+  return query
+    with batch as materialized (
+      select * from (
+        (select m.* from unnest(late_xids) late cross join lateral (
+           select * from quantumflow.message l
+            where l.stream_id = take_from.stream_id and l.xid = late and (l.xid, l.msg_id) > (after_xid, after_id)
+            order by l.xid, l.msg_id limit take_from.max - retried) m)
+        union all
+        (select * from quantumflow.message m
+          where m.stream_id = take_from.stream_id and (m.xid, m.msg_id) > (lower_xid, lower_id)
+            and m.xid < pg_snapshot_xmax(window_) and pg_visible_in_snapshot(m.xid, window_)
+          order by m.xid, m.msg_id limit take_from.max - retried)) both_parts
+      order by xid, msg_id limit take_from.max - retried),
+    last as (select b.xid, b.msg_id, (select count(*) from batch) as n from batch b order by b.xid desc, b.msg_id desc limit 1),
+    moved as (
+      insert into quantumflow.cursor_position (cursor_id, seq, done, win, pos_xid, pos_id, taken)
+      select c.cursor_id, c.seq + 1,
+             case when more then c.done else window_ end, case when more then window_ end,
+             case when more then l.xid end, case when more then l.msg_id end, c.taken + coalesce(l.n, 0)
+        from (select 1) one left join last l on true
+             cross join lateral (select coalesce(l.n, 0) = take_from.max - retried as more) full_batch
+       where l.n is not null or c.win is not null),
+    -- Behind a message of the same key that waits for its retry, this one waits too.
+    parked as (
+      insert into quantumflow.retry (cursor_id, xid, msg_id, ordering_key, enqueued_at, body, attempts, due_at)
+      select take_from.cursor_id, b.xid, b.msg_id, b.body::jsonb #>> key_path, b.enqueued_at, b.body, 0, '-infinity'
+        from batch b where cardinality(waiting_keys) > 0 and b.body::jsonb #>> key_path = any (waiting_keys)
+      returning msg_id)
+    select b.msg_id, b.body, b.enqueued_at, 0, take_from.cursor_id from batch b
+     where coalesce(cardinality(waiting_keys), 0) = 0 or b.msg_id not in (select p.msg_id from parked p)
+     order by b.xid, b.msg_id;
+end $$;
+
+create function quantumflow.check_take(queue text, consumer_group text, max int) returns void language plpgsql as $$
+begin
+  -- The newest position must be seen: under a snapshot kept for the whole transaction a batch could be taken twice.
+  if current_setting('transaction_isolation') <> 'read committed' then
+    raise exception 'take: needs READ COMMITTED, this transaction is %', upper(current_setting('transaction_isolation'))
+      using errcode = 'invalid_transaction_state';
+  elsif max is null or max not between 1 and 10000 then
+    raise exception 'max: expected 1 to 10000' using errcode = 'invalid_parameter_value';
+  elsif not exists (select from quantumflow.reader r
+                     where r.queue_name = check_take.queue and r.consumer_group = check_take.consumer_group) then
+    perform quantumflow.find_queue(queue);
+    raise exception 'consumer_group: "%" is not subscribed to queue "%"', left(consumer_group, 100), queue
+      using errcode = 'undefined_object', hint = 'call quantumflow.subscribe(queue, consumer_group) once';
+  end if;
+end $$;
+
+-- The batch of one lane that has work and is free: what a worker of a daemon takes. `only_cursor` takes from that one.
+create function quantumflow.take_lane(queue text, consumer_group text, max int, only_cursor int default null)
+returns setof quantumflow.delivery language plpgsql
+set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
+#variable_conflict use_column
+declare r record;
+begin
+  perform quantumflow.check_take(queue, consumer_group, max);
+  for r in select v.cursor_id, v.stream_id from quantumflow.reader v
+            where v.queue_name = take_lane.queue and v.consumer_group = take_lane.consumer_group
+              and (take_lane.only_cursor is null or v.cursor_id = take_lane.only_cursor)
+              and (quantumflow.has_new(v.cursor_id, v.stream_id)
+                   or (quantumflow.has_retries(v.cursor_id)
+                       and quantumflow.next_retry_at(v.cursor_id) <= clock_timestamp()))
+            order by random()
+  loop
+    return query select * from quantumflow.take_from(r.cursor_id, r.stream_id, take_lane.max);
+    if found then return; end if;
+  end loop;
+end $$;
+
+create function quantumflow.take(queue text, consumer_group text, max int default 100)
+returns table (message_id bigint, payload jsonb, enqueued_at timestamptz, attempts int) language plpgsql as $$
+#variable_conflict use_column
+declare
+  r quantumflow.reader;
+  remaining int := max;
+  found_rows int;
+begin
+  perform quantumflow.check_take(queue, consumer_group, max);
+  for r in select * from quantumflow.reader v
+            where v.queue_name = take.queue and v.consumer_group = take.consumer_group order by random()
+  loop
+    exit when remaining <= 0;
+    if quantumflow.has_new(r.cursor_id, r.stream_id) or quantumflow.next_retry_at(r.cursor_id) <= clock_timestamp() then
+      return query select d.message_id, d.body::jsonb, d.enqueued_at, d.attempts
+                     from quantumflow.take_from(r.cursor_id, r.stream_id, remaining) d;
+      get diagnostics found_rows = row_count;
+      remaining := remaining - found_rows;
+    end if;
+  end loop;
+end $$;
+comment on function quantumflow.take is
+  'Takes up to max messages in the caller''s transaction: COMMIT acknowledges them, ROLLBACK or a lost connection gives them back at once. Needs READ COMMITTED.';

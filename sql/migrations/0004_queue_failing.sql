@@ -1,0 +1,80 @@
+-- What happens to a message that could not be handled.
+
+-- Moves a message that this transaction took out of the way of the others: into the retry table, which is where fail and
+-- reject settle it. Returns its row.
+create function quantumflow.set_aside(message_id bigint) returns quantumflow.retry language plpgsql
+set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
+declare
+  r quantumflow.retry;
+  hand record;
+begin
+  for hand in
+    select split_part(h, ':', 1)::int as cursor_id, split_part(h, ':', 2)::bigint as seq
+      from unnest(string_to_array(rtrim(coalesce(current_setting('quantumflow.in_hand', true), ''), ','), ',')) h
+  loop
+    select * into r from quantumflow.retry t
+     where t.cursor_id = hand.cursor_id and t.msg_id = set_aside.message_id and t.taken_by = pg_current_xact_id();
+    if found then return r; end if;
+    -- The batch lies between the position before and the one after it.
+    insert into quantumflow.retry (cursor_id, xid, msg_id, ordering_key, enqueued_at, body, attempts, due_at, taken_by)
+    select c.cursor_id, m.xid, m.msg_id, m.body::jsonb #>> q.ordering_key, m.enqueued_at, m.body, 0, clock_timestamp(),
+           pg_current_xact_id()
+      from quantumflow.cursor c
+      join quantumflow.stream s using (stream_id) join quantumflow.queue q using (queue_id)
+      join quantumflow.cursor_position before on before.cursor_id = c.cursor_id and before.seq = hand.seq
+      join quantumflow.cursor_position after on after.cursor_id = c.cursor_id and after.seq = hand.seq + 1
+      join quantumflow.message m on m.stream_id = c.stream_id and m.msg_id = set_aside.message_id
+       and m.xid >= coalesce(before.pos_xid, pg_snapshot_xmin(before.done))
+       and m.xid <= coalesce(after.pos_xid, pg_snapshot_xmax(after.done))
+     where c.cursor_id = hand.cursor_id
+    returning * into r;
+    if found then return r; end if;
+  end loop;
+  raise exception 'message_id: message % was not taken in this transaction', message_id
+    using errcode = 'invalid_parameter_value';
+end $$;
+
+create function quantumflow.bury(r quantumflow.retry, reason text, errors jsonb) returns void language sql as $$
+  delete from quantumflow.retry t where t.cursor_id = r.cursor_id and t.xid = r.xid and t.msg_id = r.msg_id;
+  insert into quantumflow.dead_letter (cursor_id, xid, msg_id, ordering_key, enqueued_at, body, attempts, reason, errors)
+  values (r.cursor_id, r.xid, r.msg_id, r.ordering_key, r.enqueued_at, r.body, r.attempts + 1, bury.reason, bury.errors);
+$$;
+
+-- delay × 2^(failures before this one), up to 20 % jitter, at most 60 s.
+create function quantumflow.backoff(delay_ms int, failures int) returns interval language sql volatile as $$
+  select least(delay_ms * power(2, least(failures, 16)) * (1 + random() * 0.2), 60000) * interval '1 millisecond'
+$$;
+
+-- `max_retries` and `retry_delay_ms` stand in for the queue's own where given.
+create function quantumflow.fail(message_id bigint, error text, max_retries int default null,
+                                 retry_delay_ms int default null) returns void language plpgsql as $$
+declare
+  r quantumflow.retry := quantumflow.set_aside(message_id);
+  q quantumflow.queue;
+  history jsonb := r.errors || jsonb_build_array(jsonb_build_object(
+    'at', to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
+    'error', left(coalesce(error, 'unknown'), 4000)));
+begin
+  select t.* into q from quantumflow.cursor c join quantumflow.stream s using (stream_id)
+    join quantumflow.queue t using (queue_id) where c.cursor_id = r.cursor_id;
+  if r.attempts >= coalesce(max_retries, q.max_retries) then
+    perform quantumflow.bury(r, 'retries_exhausted', history);
+    return;
+  end if;
+  update quantumflow.retry t
+     set attempts = r.attempts + 1, errors = history, taken_by = null,
+         due_at = clock_timestamp() + quantumflow.backoff(coalesce(fail.retry_delay_ms, q.retry_delay_ms), r.attempts)
+   where t.cursor_id = r.cursor_id and t.xid = r.xid and t.msg_id = r.msg_id;
+end $$;
+comment on function quantumflow.fail(bigint, text, int, int) is
+  'Says that a message taken in this transaction failed: it is retried with backoff, and dead-lettered after the last attempt.';
+
+create function quantumflow.reject(message_id bigint, error text) returns void language plpgsql as $$
+declare r quantumflow.retry := quantumflow.set_aside(message_id);
+begin
+  perform quantumflow.bury(r, 'rejected', r.errors || jsonb_build_array(jsonb_build_object(
+    'at', to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
+    'error', left(coalesce(error, 'unknown'), 4000))));
+end $$;
+comment on function quantumflow.reject is
+  'Says that a message taken in this transaction can never be handled: it goes to the dead-letter queue at once.';

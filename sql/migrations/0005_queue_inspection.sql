@@ -1,0 +1,132 @@
+-- Looking into the queues, and settling dead letters.
+
+-- Every (stream, group) pair, and the streams of shared queues that nobody reads yet (cursor_id is null).
+create view quantumflow.position as
+  select q.name as queue_name, s.stream_id, s.recipient, s.lane, c.cursor_id, c.consumer_group,
+         coalesce(p.done, quantumflow.beginning()) as done, p.win, p.pos_xid, p.pos_id, coalesce(p.taken, 0) as taken
+    from quantumflow.queue q join quantumflow.stream s using (queue_id)
+    left join quantumflow.cursor c using (stream_id)
+    left join lateral (select * from quantumflow.cursor_position t
+                        where t.cursor_id = c.cursor_id order by t.cursor_id desc, t.seq desc limit 1) p on true
+   where c.cursor_id is not null or s.lane is not null;
+
+create view quantumflow.unread as
+  select v.queue_name, v.stream_id, v.recipient, v.cursor_id, v.consumer_group, m.msg_id, m.xid, m.enqueued_at, m.body
+    from quantumflow.position v join quantumflow.message m
+      on m.stream_id = v.stream_id and m.xid >= pg_snapshot_xmin(v.done)
+   where not pg_visible_in_snapshot(m.xid, v.done)
+     and (v.win is null or not pg_visible_in_snapshot(m.xid, v.win) or (m.xid, m.msg_id) > (v.pos_xid, v.pos_id));
+
+create function quantumflow.list_queues()
+returns table (queue_name text, audience text, pending bigint, oldest_age_seconds double precision, retrying bigint,
+               dlq bigint, published_total bigint, consumed_total bigint, purged_total bigint, readers bigint)
+language sql stable as $$
+  with log as (
+    select v.queue_name, count(*) as pending, min(v.enqueued_at) as oldest from quantumflow.unread v group by 1),
+  waiting as (
+    select v.queue_name, count(*) as retrying, min(t.enqueued_at) as oldest
+      from quantumflow.retry t join quantumflow.reader v using (cursor_id) where t.taken_by is null group by 1),
+  dead as (
+    select v.queue_name, count(*) as dlq from quantumflow.dead_letter t join quantumflow.reader v using (cursor_id) group by 1),
+  purged as (
+    select v.queue_name, count(*) as n from quantumflow.operator_action t join quantumflow.reader v using (cursor_id)
+     where t.action = 'purge' group by 1),
+  taken as (
+    select v.queue_name, sum(v.taken)::bigint as taken, count(distinct v.consumer_group) as readers
+      from quantumflow.position v group by 1),
+  published as (
+    select q.name as queue_name,
+           sum(s.truncated_total + (select count(*) from quantumflow.message m where m.stream_id = s.stream_id))::bigint as n
+      from quantumflow.queue q join quantumflow.stream s using (queue_id) group by 1)
+  select q.name, q.audience, coalesce(log.pending, 0),
+         coalesce(extract(epoch from clock_timestamp() - least(log.oldest, waiting.oldest)), 0)::double precision,
+         coalesce(waiting.retrying, 0), coalesce(dead.dlq, 0), coalesce(published.n, 0),
+         coalesce(taken.taken, 0) - coalesce(waiting.retrying, 0) - coalesce(dead.dlq, 0) - coalesce(purged.n, 0),
+         coalesce(purged.n, 0), coalesce(taken.readers, 0)
+    from quantumflow.queue q
+    left join log on log.queue_name = q.name left join waiting on waiting.queue_name = q.name
+    left join dead on dead.queue_name = q.name left join purged on purged.queue_name = q.name
+    left join taken on taken.queue_name = q.name left join published on published.queue_name = q.name
+   order by q.name
+$$;
+comment on function quantumflow.list_queues is
+  'Every queue with its depth and totals. For each reader: published = pending + retrying + dlq + consumed + purged.';
+
+create function quantumflow.get_queue_stats(queue text)
+returns table (queue_name text, audience text, pending bigint, oldest_age_seconds double precision, retrying bigint,
+               dlq bigint, published_total bigint, consumed_total bigint, purged_total bigint, readers bigint)
+language plpgsql stable as $$
+begin
+  perform quantumflow.find_queue(queue);
+  return query select * from quantumflow.list_queues() l where l.queue_name = get_queue_stats.queue;
+end $$;
+
+create function quantumflow.list_pending_messages(queue text, max int default 100)
+returns table (message_id bigint, payload jsonb, enqueued_at timestamptz, attempts int, recipient text,
+               consumer_group text, state text, due_at timestamptz) language plpgsql stable as $$
+begin
+  perform quantumflow.find_queue(queue);
+  return query
+    select * from (
+      select u.msg_id, u.body::jsonb, u.enqueued_at, 0, u.recipient, u.consumer_group, 'pending', null::timestamptz
+        from quantumflow.unread u where u.queue_name = list_pending_messages.queue
+      union all
+      select t.msg_id, t.body::jsonb, t.enqueued_at, t.attempts, v.recipient, v.consumer_group, 'retrying',
+             nullif(t.due_at, '-infinity')
+        from quantumflow.retry t join quantumflow.reader v using (cursor_id)
+       where v.queue_name = list_pending_messages.queue and t.taken_by is null) waiting
+     order by 3, 1 limit list_pending_messages.max;
+end $$;
+
+create function quantumflow.list_dlq_messages(queue text default null, max int default 100)
+returns table (id bigint, queue_name text, message_id bigint, payload jsonb, reason text, error text, attempts int,
+               errors jsonb, enqueued_at timestamptz, dead_at timestamptz, recipient text, consumer_group text)
+language plpgsql stable as $$
+begin
+  if queue is not null then perform quantumflow.find_queue(queue); end if;
+  return query
+    select d.id, v.queue_name, d.msg_id, d.body::jsonb, d.reason, d.errors -> -1 ->> 'error', d.attempts, d.errors,
+           d.enqueued_at, d.dead_at, v.recipient, v.consumer_group
+      from quantumflow.dead_letter d join quantumflow.reader v using (cursor_id)
+     where list_dlq_messages.queue is null or v.queue_name = list_dlq_messages.queue
+     order by d.dead_at desc, d.id desc limit list_dlq_messages.max;
+end $$;
+
+create function quantumflow.retry_dlq_message(id bigint) returns bigint language plpgsql as $$
+declare retried bigint;
+begin
+  with back as (delete from quantumflow.dead_letter d where d.id = retry_dlq_message.id or d.msg_id = retry_dlq_message.id
+                returning d.*),
+  again as (
+    insert into quantumflow.retry (cursor_id, xid, msg_id, ordering_key, enqueued_at, body, attempts, due_at, errors)
+    select b.cursor_id, b.xid, b.msg_id, b.ordering_key, b.enqueued_at, b.body, 0, clock_timestamp(), b.errors from back b
+    returning retry.cursor_id, retry.msg_id),
+  noted as (
+    insert into quantumflow.operator_action (action, cursor_id, message_id)
+    select 'retry', a.cursor_id, a.msg_id from again a)
+  select max(a.msg_id) into retried from again a;
+  if retried is null then
+    raise exception 'id: there is no dead letter %', id using errcode = 'no_data_found';
+  end if;
+  perform pg_notify(quantumflow.wake_channel(v.wake_id), '')
+     from quantumflow.retry t join quantumflow.reader v using (cursor_id) where t.msg_id = retried;
+  return retried;
+end $$;
+comment on function quantumflow.retry_dlq_message is
+  'Gives a dead letter a new set of attempts; returns the message''s id. id: the dead letter''s, or its message''s.';
+
+create function quantumflow.purge_dlq(queue text default null) returns bigint language plpgsql as $$
+declare purged bigint;
+begin
+  if queue is not null then perform quantumflow.find_queue(queue); end if;
+  with gone as (
+    delete from quantumflow.dead_letter d using quantumflow.reader v
+     where v.cursor_id = d.cursor_id and (purge_dlq.queue is null or v.queue_name = purge_dlq.queue)
+    returning d.cursor_id, d.msg_id, d.body),
+  noted as (
+    insert into quantumflow.operator_action (action, cursor_id, message_id, body)
+    select 'purge', g.cursor_id, g.msg_id, g.body from gone g returning 1)
+  select count(*) into purged from noted;
+  return purged;
+end $$;
+comment on function quantumflow.purge_dlq is 'Deletes dead letters (of one queue, or of all); who did it and what it was stays in quantumflow.operator_action.';

@@ -1,0 +1,250 @@
+-- CentralCloud: what the coordinators keep. People read the views (proposals, instances, patterns, rollbacks) and
+-- proposal_story(); only the coordinators write, through the functions. Several coordinators work on it at once: whoever
+-- changes a proposal or a change locks its row first, in the order proposal, change.
+create schema if not exists centralcloud;
+comment on schema centralcloud is 'The coordinators'' own: instances, proposals, votes, decisions, changes, samples, rollbacks, patterns, audit log.';
+
+-- ── Tables ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+-- Refreshed by each instance every few seconds: no index but the key, and room on the page, so that updates stay on it.
+create table centralcloud.instance (
+  instance_id   text primary key check (length(instance_id) between 1 and 200),
+  version       text not null check (length(version) <= 200),
+  roles         text[] not null check (cardinality(roles) <= 20),
+  registered_at timestamptz not null default clock_timestamp(),
+  last_seen_at  timestamptz not null default clock_timestamp()) with (fillfactor = 50);
+
+-- What the coordinator holds of an agent type; it wins, field by field, over what a proposal brings along.
+create table centralcloud.safety_profile (
+  agent_type  text not null check (length(agent_type) between 1 and 200),
+  instance_id text not null default '' check (length(instance_id) <= 200),  -- '': for every instance
+  profile     jsonb not null check (jsonb_typeof(profile) = 'object'),
+  source      text not null,
+  updated_at  timestamptz not null default clock_timestamp(),
+  primary key (agent_type, instance_id));
+
+create table centralcloud.proposal (
+  proposal_id text primary key check (length(proposal_id) between 1 and 200),
+  instance_id text not null,                     -- who proposed
+  agent_type  text not null,
+  change_type text,                              -- metadata.change_type
+  body        jsonb not null check (jsonb_typeof(body) = 'object'),  -- the message as it came, known fields only
+  state       text not null default 'voting' check (state in ('voting', 'approved', 'rejected')),
+  received_at timestamptz not null default clock_timestamp(),
+  deadline    timestamptz,                       -- of the vote; null: no vote was opened
+  decided_at  timestamptz,
+  check ((state = 'voting') = (decided_at is null)));
+create index on centralcloud.proposal (deadline) where state = 'voting';  -- the deadline worker
+create index on centralcloud.proposal (received_at desc);                 -- lists, newest first
+
+-- Who may vote: fixed when the vote opens.
+create table centralcloud.electorate (
+  proposal_id text not null references centralcloud.proposal,
+  instance_id text not null,
+  primary key (proposal_id, instance_id));
+
+create table centralcloud.vote (
+  proposal_id  text not null references centralcloud.proposal,
+  instance_id  text not null,
+  vote         text not null check (vote in ('approve', 'reject')),
+  confidence   numeric(7, 6) not null check (confidence between 0 and 1),
+  reason       text not null,
+  voted_at     timestamptz not null,
+  received_at  timestamptz not null default clock_timestamp(),
+  counted      boolean not null,
+  not_counted  text check (not_counted in ('not_in_electorate', 'after_decision')),
+  primary key (proposal_id, instance_id),
+  check (counted = (not_counted is null)));
+
+-- The primary key is the promise: one decision a proposal, ever.
+create table centralcloud.decision (
+  proposal_id  text primary key references centralcloud.proposal,
+  status       text not null check (status in ('approved', 'rejected')),
+  rule         text not null check (rule in ('consensus', 'majority_reject', 'strong_rejection', 'no_consensus', 'timeout',
+                                             'auto_approved', 'not_required')),
+  rationale    text not null,
+  confidence   numeric(7, 6) not null check (confidence between 0 and 1),
+  vote_details jsonb not null,                   -- the votes that were counted
+  decided_at   timestamptz not null default clock_timestamp());
+
+-- A change that is being carried out, or was.
+--   executing ─▶ watching ─▶ confirmed
+--       │            │           │ (an operator only)
+--       ├────────────┴───────────┴─▶ rollback_triggered ─▶ rolled_back | rollback_failed
+--       └─▶ failed, rolled_back, rollback_failed (as the instance reports them)
+create table centralcloud.change (
+  proposal_id     text primary key references centralcloud.proposal,
+  instance_id     text not null,                 -- who applies it
+  agent_type      text not null,
+  change_type     text,
+  state           text not null check (state in ('executing', 'watching', 'confirmed', 'rollback_triggered', 'rolled_back',
+                                                 'rollback_failed', 'failed')),
+  profile         jsonb not null,                -- the safety profile in force when it began
+  baseline        jsonb not null default '{}',   -- metrics before the change
+  runs            jsonb not null default '{}',   -- breaches in a row, by rule
+  started_at      timestamptz not null default clock_timestamp(),
+  watch_until     timestamptz,
+  last_sample_at  timestamptz not null default clock_timestamp(),
+  missing_alerted boolean not null default false,  -- silence was reported; the next sample clears it
+  measured        jsonb,                         -- once confirmed: {metric: {low, high, rise}} over its samples
+  ended_at        timestamptz,
+  check (state <> 'watching' or watch_until is not null));
+create index on centralcloud.change (watch_until) where state = 'watching';                      -- the window worker
+create index on centralcloud.change (agent_type, ended_at desc) where state = 'confirmed';       -- learning, similarity
+
+create table centralcloud.sample (
+  sample_id      bigint generated always as identity primary key,
+  proposal_id    text not null references centralcloud.change,
+  instance_id    text not null,
+  status         text not null check (status in ('executing', 'applied', 'monitoring', 'failed', 'rolled_back', 'rollback_failed')),
+  metrics_before jsonb not null,
+  metrics_after  jsonb not null,
+  breaches       jsonb not null default '[]',
+  reported_at    timestamptz not null,
+  received_at    timestamptz not null default clock_timestamp());
+-- The same report published twice is one sample; it also finds a proposal's samples in their order.
+create unique index on centralcloud.sample (proposal_id, reported_at, status, md5(metrics_before::text || metrics_after::text));
+
+create table centralcloud.rollback (
+  rollback_id  text primary key,
+  proposal_id  text not null unique references centralcloud.change,  -- at most one a change
+  instance_id  text not null,
+  change_type  text,
+  reason       text not null,
+  threshold    jsonb not null,
+  strategy     jsonb not null,
+  actor        text not null,
+  note         text,
+  triggered_at timestamptz not null default clock_timestamp(),
+  outcome      text not null default 'pending' check (outcome in ('pending', 'rolled_back', 'rollback_failed', 'not_needed')),
+  ended_at     timestamptz,
+  check ((outcome = 'pending') = (ended_at is null)));
+create index on centralcloud.rollback (change_type);  -- how rollbacks of a type went
+
+create table centralcloud.pattern (
+  pattern_id     text primary key,
+  pattern_type   text not null,
+  code_pattern   jsonb not null,                 -- of the first report
+  code           text not null,                  -- what is compared
+  state          text not null default 'observed' check (state in ('observed', 'confirmed', 'promoted')),
+  consensus_score numeric(7, 6),
+  first_seen_at  timestamptz not null default clock_timestamp(),
+  last_seen_at   timestamptz not null default clock_timestamp(),
+  confirmed_at   timestamptz,
+  promoted_at    timestamptz);
+create index on centralcloud.pattern (pattern_type, last_seen_at desc);  -- candidates for a merge
+
+-- Every normal form that was found to be this pattern, so that the next such report needs no comparison.
+create table centralcloud.pattern_form (
+  fingerprint text primary key,
+  pattern_id  text not null references centralcloud.pattern);
+
+-- The latest word of each instance: a chatty one weighs as much as a quiet one.
+create table centralcloud.pattern_source (
+  pattern_id   text not null references centralcloud.pattern,
+  instance_id  text not null,
+  agent_type   text not null,
+  success_rate numeric(7, 6) not null check (success_rate between 0 and 1),
+  usage_count  bigint not null check (usage_count >= 0),  -- the highest it reported
+  reports      bigint not null default 1,
+  reported_at  timestamptz not null,
+  primary key (pattern_id, instance_id));
+
+create table centralcloud.step (
+  step_id     bigint generated always as identity primary key,
+  proposal_id text not null references centralcloud.proposal,
+  at          timestamptz not null default clock_timestamp(),
+  state       text not null,
+  cause       text not null,
+  actor       text not null);
+create index on centralcloud.step (proposal_id);
+
+create table centralcloud.audit_log (
+  audit_id    bigint generated always as identity primary key,
+  at          timestamptz not null default clock_timestamp(),
+  actor       text not null,
+  action      text not null,
+  proposal_id text,
+  detail      jsonb not null default '{}');
+create index on centralcloud.audit_log (proposal_id) where proposal_id is not null;
+
+create function centralcloud.refuse_rewriting() returns trigger language plpgsql as $$
+begin
+  raise exception '%: entries are only ever added', tg_table_name using errcode = 'insufficient_privilege';
+end $$;
+create trigger append_only before update or delete or truncate on centralcloud.audit_log
+  for each statement execute function centralcloud.refuse_rewriting();
+create trigger append_only before update or delete or truncate on centralcloud.step
+  for each statement execute function centralcloud.refuse_rewriting();
+create trigger once_only before update or delete or truncate on centralcloud.decision
+  for each statement execute function centralcloud.refuse_rewriting();
+
+-- ── Helpers ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+create function centralcloud.add_step(proposal_id text, state text, cause text, actor text) returns void language sql as $$
+  insert into centralcloud.step (proposal_id, state, cause, actor)
+  values (add_step.proposal_id, add_step.state, left(add_step.cause, 2000), add_step.actor)
+$$;
+
+create function centralcloud.audit(actor text, action text, proposal_id text, detail jsonb) returns void language sql as $$
+  insert into centralcloud.audit_log (actor, action, proposal_id, detail)
+  values (audit.actor, audit.action, audit.proposal_id, coalesce(audit.detail, '{}'))
+$$;
+
+-- The profile in force: what a proposal brought, overridden by what is held of its agent type, then of its instance.
+create function centralcloud.effective_profile(agent_type text, instance_id text, brought jsonb) returns jsonb
+language sql stable as $$
+  select coalesce(brought, '{}')
+      || coalesce((select s.profile from centralcloud.safety_profile s
+                    where s.agent_type = effective_profile.agent_type and s.instance_id = ''), '{}')
+      || coalesce((select s.profile from centralcloud.safety_profile s
+                    where s.agent_type = effective_profile.agent_type and s.instance_id = effective_profile.instance_id
+                      and s.instance_id <> ''), '{}')
+$$;
+
+-- Is a message of the proposal, published before `until`, still waiting on the queue (in the log, in a retry, or in
+-- somebody's hand)? What was said in time counts, even if all coordinators were down when the time ran out.
+create function centralcloud.still_waiting(queue text, proposal_id text, until timestamptz) returns boolean
+language sql stable as $$
+  select exists (select from quantumflow.unread u
+                  where u.queue_name = still_waiting.queue and u.enqueued_at <= still_waiting.until
+                    and u.body::jsonb ->> 'proposal_id' = still_waiting.proposal_id)
+      or exists (select from quantumflow.retry t join quantumflow.reader r using (cursor_id)
+                  where r.queue_name = still_waiting.queue and t.ordering_key = still_waiting.proposal_id
+                    and t.enqueued_at <= still_waiting.until and t.taken_by is null)
+$$;
+
+-- ── Instances and profiles ─────────────────────────────────────────────────────────────────────────────────────────
+
+create function centralcloud.heartbeat(instance_id text, version text, roles text[]) returns void language plpgsql as $$
+#variable_conflict use_column
+begin
+  if coalesce(length(heartbeat.instance_id), 0) not between 1 and 200 then
+    raise exception 'instance_id: expected 1 to 200 characters' using errcode = 'invalid_parameter_value';
+  end if;
+  insert into centralcloud.instance as i (instance_id, version, roles)
+  values (heartbeat.instance_id, coalesce(heartbeat.version, ''), coalesce(heartbeat.roles, '{}'))
+  on conflict (instance_id) do update
+     set version = excluded.version, roles = excluded.roles, last_seen_at = clock_timestamp();
+end $$;
+comment on function centralcloud.heartbeat is
+  'Registers an instance or says that it is alive. roles: what it takes part in; "voter" makes it part of electorates.';
+
+-- instance_id: '' for every instance.
+create function centralcloud.set_safety_profile(agent_type text, instance_id text, profile jsonb, source text, actor text)
+returns void language plpgsql as $$
+#variable_conflict use_column
+begin
+  insert into centralcloud.safety_profile (agent_type, instance_id, profile, source)
+  values (set_safety_profile.agent_type, set_safety_profile.instance_id, set_safety_profile.profile, set_safety_profile.source)
+  on conflict (agent_type, instance_id) do update
+     set profile = excluded.profile, source = excluded.source, updated_at = clock_timestamp();
+  perform centralcloud.audit(set_safety_profile.actor, 'safety_profile_update', null,
+    jsonb_build_object('agent_type', set_safety_profile.agent_type, 'instance_id', nullif(set_safety_profile.instance_id, ''),
+                       'profile', set_safety_profile.profile, 'source', set_safety_profile.source));
+end $$;
+
+-- The profile held of an agent type for every instance, or null.
+create function centralcloud.get_safety_profile(agent_type text) returns jsonb language sql stable as $$
+  select s.profile from centralcloud.safety_profile s where s.agent_type = get_safety_profile.agent_type and s.instance_id = ''
+$$;

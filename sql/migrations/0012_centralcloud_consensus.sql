@@ -1,0 +1,150 @@
+-- The vote: opening, tallying, one decision.
+
+-- Records a proposal. disposition: new | same (the same content again) | conflict (the id has other content).
+create function centralcloud.receive_proposal(body jsonb, out disposition text, out profile jsonb) language plpgsql as $$
+#variable_conflict use_column
+declare
+  id text := body ->> 'proposal_id';
+  known jsonb;
+  -- A replay after a lost reply may differ in these, and in nothing else.
+  volatile_keys constant text[] := '{timestamp,priority_score,schema_version}';
+begin
+  insert into centralcloud.proposal (proposal_id, instance_id, agent_type, change_type, body)
+  values (id, receive_proposal.body ->> 'instance_id', receive_proposal.body ->> 'agent_type',
+          receive_proposal.body #>> '{metadata,change_type}', receive_proposal.body)
+  on conflict (proposal_id) do nothing;
+  if found then
+    disposition := 'new';
+    profile := centralcloud.effective_profile(receive_proposal.body ->> 'agent_type', receive_proposal.body ->> 'instance_id',
+                                              receive_proposal.body -> 'safety_profile');
+    perform centralcloud.add_step(id, 'received', 'proposed by ' || (receive_proposal.body ->> 'instance_id'),
+                                  receive_proposal.body ->> 'instance_id');
+    return;
+  end if;
+  select p.body into known from centralcloud.proposal p where p.proposal_id = id;
+  disposition := case when known - volatile_keys = receive_proposal.body - volatile_keys then 'same' else 'conflict' end;
+  if disposition = 'conflict' then
+    perform centralcloud.audit(receive_proposal.body ->> 'instance_id', 'proposal_conflict', id,
+                               jsonb_build_object('refused', receive_proposal.body));
+  end if;
+end $$;
+
+-- Opens the vote: fixes the electorate (registered, fresh, voters) and the deadline.
+create function centralcloud.open_vote(proposal_id text, timeout_ms bigint, fresh_ms bigint, proposer_may_vote boolean,
+                                       out deadline timestamptz, out electorate_size bigint) language plpgsql as $$
+#variable_conflict use_column
+begin
+  update centralcloud.proposal p
+     set deadline = clock_timestamp() + open_vote.timeout_ms * interval '1 millisecond'
+   where p.proposal_id = open_vote.proposal_id and p.state = 'voting' and p.deadline is null
+  returning p.deadline into open_vote.deadline;
+  if open_vote.deadline is null then
+    raise exception 'proposal_id: there is no vote to open for "%"', left(open_vote.proposal_id, 200)
+      using errcode = 'no_data_found';
+  end if;
+  insert into centralcloud.electorate (proposal_id, instance_id)
+  select open_vote.proposal_id, i.instance_id from centralcloud.instance i
+   where 'voter' = any (i.roles) and i.last_seen_at > clock_timestamp() - open_vote.fresh_ms * interval '1 millisecond'
+     and (open_vote.proposer_may_vote or i.instance_id <>
+          (select p.instance_id from centralcloud.proposal p where p.proposal_id = open_vote.proposal_id));
+  get diagnostics electorate_size = row_count;
+  perform centralcloud.add_step(open_vote.proposal_id, 'voting', format('vote opened: %s voters, until %s', electorate_size,
+    to_char(open_vote.deadline at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')), 'centralcloud');
+end $$;
+
+-- The counted votes in the order in which they came.
+create function centralcloud.counted_votes(proposal_id text) returns jsonb language sql stable set timezone = 'UTC' as $$
+  select coalesce(jsonb_agg(jsonb_build_object('instance_id', v.instance_id, 'vote', v.vote, 'confidence', trim_scale(v.confidence),
+           'reason', v.reason,
+           'voted_at', to_char(v.voted_at, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')) order by v.received_at, v.instance_id), '[]')
+    from centralcloud.vote v where v.proposal_id = counted_votes.proposal_id and v.counted
+$$;
+
+-- Records a vote under the proposal's lock, which holds until the transaction ends: nobody else can decide meanwhile.
+-- disposition: counted | not_in_electorate | after_decision | same (again) | different (a second one) | unknown_proposal.
+create function centralcloud.record_vote(proposal_id text, instance_id text, vote text, confidence numeric, reason text,
+                                         voted_at timestamptz, out disposition text, out electorate_size bigint,
+                                         out votes jsonb) language plpgsql as $$
+#variable_conflict use_column
+declare
+  p centralcloud.proposal;
+  earlier centralcloud.vote;
+begin
+  select * into p from centralcloud.proposal t where t.proposal_id = record_vote.proposal_id for update;
+  if not found then disposition := 'unknown_proposal'; return; end if;
+  select * into earlier from centralcloud.vote v
+   where v.proposal_id = record_vote.proposal_id and v.instance_id = record_vote.instance_id;
+  if found then
+    if (earlier.vote, earlier.confidence, earlier.reason)
+         = (record_vote.vote, record_vote.confidence::numeric(7, 6), record_vote.reason) then
+      disposition := 'same';
+    else
+      disposition := 'different';
+      perform centralcloud.audit(record_vote.instance_id, 'second_vote_refused', record_vote.proposal_id,
+        jsonb_build_object('recorded', jsonb_build_object('vote', earlier.vote, 'confidence', earlier.confidence),
+          'refused', jsonb_build_object('vote', record_vote.vote, 'confidence', record_vote.confidence, 'reason', record_vote.reason)));
+    end if;
+    return;
+  end if;
+  disposition := case
+    when not exists (select from centralcloud.electorate e
+                      where e.proposal_id = record_vote.proposal_id and e.instance_id = record_vote.instance_id) then 'not_in_electorate'
+    when p.state <> 'voting' then 'after_decision'
+    else 'counted' end;
+  insert into centralcloud.vote (proposal_id, instance_id, vote, confidence, reason, voted_at, counted, not_counted)
+  values (record_vote.proposal_id, record_vote.instance_id, record_vote.vote, record_vote.confidence, record_vote.reason,
+          record_vote.voted_at, disposition = 'counted', nullif(disposition, 'counted'));
+  if disposition = 'counted' then
+    select count(*) into electorate_size from centralcloud.electorate e where e.proposal_id = record_vote.proposal_id;
+    votes := centralcloud.counted_votes(record_vote.proposal_id);
+  else
+    perform centralcloud.audit(record_vote.instance_id, 'vote_not_counted', record_vote.proposal_id,
+                               jsonb_build_object('cause', disposition, 'vote', record_vote.vote));
+  end if;
+end $$;
+
+-- Takes one vote whose time is up, and locks it. No row: none is due, or others have them in hand.
+create function centralcloud.take_due_vote()
+returns table (proposal_id text, instance_id text, electorate_size bigint, votes jsonb) language plpgsql as $$
+#variable_conflict use_column
+declare p centralcloud.proposal;
+begin
+  for p in select * from centralcloud.proposal t where t.state = 'voting' and t.deadline <= clock_timestamp()
+            order by t.deadline limit 100 for update skip locked
+  loop
+    continue when centralcloud.still_waiting('votes_for_consensus_queue', p.proposal_id, p.deadline);
+    return query select p.proposal_id, p.instance_id,
+      (select count(*) from centralcloud.electorate e where e.proposal_id = p.proposal_id), centralcloud.counted_votes(p.proposal_id);
+    return;
+  end loop;
+end $$;
+
+-- Decides, once. Returns the counted votes and who proposed; no row where it is decided already.
+create function centralcloud.decide(proposal_id text, status text, rule text, rationale text, confidence numeric, actor text)
+returns table (instance_id text, votes jsonb) language plpgsql as $$
+#variable_conflict use_column
+declare
+  proposer text;
+  counted jsonb;
+begin
+  update centralcloud.proposal p set state = decide.status, decided_at = clock_timestamp()
+   where p.proposal_id = decide.proposal_id and p.state = 'voting' returning p.instance_id into proposer;
+  if not found then return; end if;
+  counted := centralcloud.counted_votes(decide.proposal_id);
+  insert into centralcloud.decision (proposal_id, status, rule, rationale, confidence, vote_details)
+  values (decide.proposal_id, decide.status, decide.rule, decide.rationale, decide.confidence, counted);
+  perform centralcloud.add_step(decide.proposal_id, decide.status, decide.rationale, decide.actor);
+  perform centralcloud.audit(decide.actor, 'decision', decide.proposal_id,
+    jsonb_build_object('status', decide.status, 'rule', decide.rule, 'confidence', decide.confidence, 'votes', counted));
+  return query select proposer, counted;
+end $$;
+
+-- Changes of the same kind that were confirmed safe, newest first: for approval by similarity.
+create function centralcloud.confirmed_code_changes(agent_type text, change_type text, max int)
+returns table (code_change text, total bigint) language sql stable as $$
+  select (p.body -> 'code_change')::text, count(*) over ()
+    from centralcloud.change c join centralcloud.proposal p using (proposal_id)
+   where c.state = 'confirmed' and c.agent_type = confirmed_code_changes.agent_type
+     and c.change_type is not distinct from confirmed_code_changes.change_type
+   order by c.ended_at desc limit confirmed_code_changes.max
+$$;

@@ -1,0 +1,191 @@
+-- Watching changes, and rolling back those that do harm.
+
+-- What an instance's report does to a change's state.
+create function centralcloud.next_change_state(state text, status text) returns text language sql immutable as $$
+  select case
+    when status in ('applied', 'monitoring') and state = 'executing' then 'watching'
+    when status = 'failed' and state in ('executing', 'watching', 'rollback_triggered') then 'failed'
+    when status = 'rolled_back' and state <> 'failed' then 'rolled_back'
+    when status = 'rollback_failed' and state in ('executing', 'watching', 'confirmed', 'rollback_triggered') then 'rollback_failed'
+    else state end
+$$;
+
+create function centralcloud.step_change(c centralcloud.change, to_state text, cause text, actor text) returns void
+language plpgsql as $$
+begin
+  update centralcloud.change t
+     set state = to_state,
+         ended_at = case when to_state in ('executing', 'watching', 'rollback_triggered') then null else clock_timestamp() end
+   where t.proposal_id = c.proposal_id;
+  if to_state in ('rolled_back', 'rollback_failed', 'failed') then
+    update centralcloud.rollback r
+       set outcome = case when to_state = 'failed' then 'not_needed' else to_state end, ended_at = clock_timestamp()
+     where r.proposal_id = c.proposal_id and r.outcome in ('pending', 'rollback_failed');
+  end if;
+  perform centralcloud.add_step(c.proposal_id, to_state, cause, actor);
+end $$;
+
+-- Records a sample and carries the state on, under the change's lock. disposition: recorded | duplicate |
+-- unknown_proposal | other_instance. `judge`: whether rules may act on it.
+create function centralcloud.record_sample(
+  proposal_id text, instance_id text, status text, metrics_before jsonb, metrics_after jsonb, reported_at timestamptz,
+  default_window_ms bigint, out disposition text, out sample_id bigint, out state text, out judge boolean, out runs jsonb,
+  out profile jsonb, out baseline jsonb, out change_type text, out unapproved boolean) language plpgsql as $$
+#variable_conflict use_column
+declare
+  p centralcloud.proposal;
+  c centralcloud.change;
+  target text;
+  window_ms bigint;
+begin
+  select * into p from centralcloud.proposal t where t.proposal_id = record_sample.proposal_id;
+  if not found then disposition := 'unknown_proposal'; return; end if;
+  insert into centralcloud.change (proposal_id, instance_id, agent_type, change_type, state, profile)
+  values (p.proposal_id, record_sample.instance_id, p.agent_type, p.change_type, 'executing',
+          centralcloud.effective_profile(p.agent_type, record_sample.instance_id, p.body -> 'safety_profile'))
+  on conflict (proposal_id) do nothing;
+  if found then
+    perform centralcloud.add_step(p.proposal_id, 'executing', 'first report: ' || record_sample.status, record_sample.instance_id);
+    unapproved := p.state <> 'approved';
+    if unapproved then
+      perform centralcloud.audit(record_sample.instance_id, 'executed_without_approval', p.proposal_id,
+                                 jsonb_build_object('proposal_state', p.state));
+    end if;
+  end if;
+  select * into c from centralcloud.change t where t.proposal_id = record_sample.proposal_id for update;
+  if c.instance_id <> record_sample.instance_id then disposition := 'other_instance'; return; end if;
+  insert into centralcloud.sample (proposal_id, instance_id, status, metrics_before, metrics_after, reported_at)
+  values (p.proposal_id, record_sample.instance_id, record_sample.status, record_sample.metrics_before,
+          record_sample.metrics_after, record_sample.reported_at)
+  on conflict do nothing returning sample.sample_id into record_sample.sample_id;
+  if record_sample.sample_id is null then disposition := 'duplicate'; return; end if;
+  disposition := 'recorded';
+  target := centralcloud.next_change_state(c.state, record_sample.status);
+  window_ms := coalesce((c.profile ->> 'observation_window_seconds')::numeric * 1000, default_window_ms)::bigint;
+  update centralcloud.change t
+     set last_sample_at = clock_timestamp(), missing_alerted = false,
+         baseline = record_sample.metrics_before || t.baseline,  -- the first word about a metric stays
+         watch_until = case when target = 'watching' and c.state <> 'watching'
+                            then clock_timestamp() + window_ms * interval '1 millisecond' else t.watch_until end
+   where t.proposal_id = p.proposal_id returning t.baseline into record_sample.baseline;
+  if target <> c.state then
+    perform centralcloud.step_change(c, target, 'reported ' || record_sample.status, record_sample.instance_id);
+  end if;
+  state := target;
+  judge := target in ('executing', 'watching');
+  runs := c.runs;
+  profile := c.profile;
+  change_type := c.change_type;
+end $$;
+
+-- What the rules said of a sample.
+create function centralcloud.record_assessment(proposal_id text, sample_id bigint, runs jsonb, breaches jsonb) returns void
+language sql as $$
+  update centralcloud.change t set runs = record_assessment.runs where t.proposal_id = record_assessment.proposal_id;
+  update centralcloud.sample s set breaches = record_assessment.breaches where s.sample_id = record_assessment.sample_id;
+$$;
+
+-- How ended rollbacks of a change type went.
+create function centralcloud.rollback_record(change_type text, out ended bigint, out succeeded bigint) language sql stable as $$
+  select count(*), count(*) filter (where r.outcome = 'rolled_back') from centralcloud.rollback r
+   where r.change_type is not distinct from rollback_record.change_type and r.outcome in ('rolled_back', 'rollback_failed')
+$$;
+
+-- What a rollback of the proposal's change would need to know. No row: the change (or the proposal) does not exist.
+create function centralcloud.change_to_roll_back(proposal_id text)
+returns table (state text, change_type text) language sql as $$
+  select c.state, c.change_type from centralcloud.change c where c.proposal_id = change_to_roll_back.proposal_id for update
+$$;
+
+-- Begins the one rollback of a change. Returns the instance that applied it; null where there was a rollback already or
+-- the change is over.
+create function centralcloud.start_rollback(proposal_id text, rollback_id text, reason text, threshold jsonb, strategy jsonb,
+                                            actor text, note text) returns text language plpgsql as $$
+#variable_conflict use_column
+declare c centralcloud.change;
+begin
+  select * into c from centralcloud.change t where t.proposal_id = start_rollback.proposal_id for update;
+  if not found or c.state not in ('executing', 'watching', 'confirmed') then return null; end if;
+  insert into centralcloud.rollback (rollback_id, proposal_id, instance_id, change_type, reason, threshold, strategy, actor, note)
+  values (start_rollback.rollback_id, c.proposal_id, c.instance_id, c.change_type, start_rollback.reason,
+          start_rollback.threshold, start_rollback.strategy, start_rollback.actor, start_rollback.note)
+  on conflict (proposal_id) do nothing;
+  if not found then return null; end if;
+  perform centralcloud.step_change(c, 'rollback_triggered',
+    start_rollback.reason || coalesce(': ' || start_rollback.note, ''), start_rollback.actor);
+  perform centralcloud.audit(start_rollback.actor, 'rollback_trigger', c.proposal_id,
+    jsonb_build_object('rollback_id', start_rollback.rollback_id, 'reason', start_rollback.reason,
+                       'threshold', start_rollback.threshold, 'note', start_rollback.note));
+  return c.instance_id;
+end $$;
+
+-- Confirms one change whose window has ended without a rollback. No row: none is due, or others have them in hand.
+create function centralcloud.confirm_due_change()
+returns table (proposal_id text, instance_id text, agent_type text, profile jsonb) language plpgsql as $$
+#variable_conflict use_column
+declare c centralcloud.change;
+begin
+  for c in select * from centralcloud.change t where t.state = 'watching' and t.watch_until <= clock_timestamp()
+            order by t.watch_until limit 100 for update skip locked
+  loop
+    continue when centralcloud.still_waiting('metrics_to_guardian_queue', c.proposal_id, c.watch_until);
+    update centralcloud.change t set measured = (
+      select coalesce(jsonb_object_agg(m.key, jsonb_build_object('low', m.low, 'high', m.high, 'rise', m.rise)), '{}') from (
+        select e.key, min(e.value::text::numeric) as low, max(e.value::text::numeric) as high,
+               max(e.value::text::numeric - (c.baseline ->> e.key)::numeric) as rise
+          from centralcloud.sample s cross join lateral jsonb_each(s.metrics_after) e
+         where s.proposal_id = c.proposal_id and s.status in ('applied', 'monitoring') and jsonb_typeof(e.value) = 'number'
+         group by e.key) m)
+     where t.proposal_id = c.proposal_id;
+    perform centralcloud.step_change(c, 'confirmed', 'the observation window ended without a rollback', 'centralcloud');
+    perform centralcloud.audit('centralcloud', 'confirmed', c.proposal_id, null);
+    return query select c.proposal_id, c.instance_id, c.agent_type, c.profile;
+    return;
+  end loop;
+end $$;
+
+-- One watched change that has been silent for `silence_ms`, told once a silence; locked.
+create function centralcloud.take_silent_change(silence_ms bigint)
+returns table (proposal_id text, instance_id text, change_type text, auto_rollback boolean, silent_ms bigint)
+language plpgsql as $$
+#variable_conflict use_column
+declare c centralcloud.change;
+begin
+  for c in select * from centralcloud.change t
+            where t.state = 'watching' and not t.missing_alerted and t.watch_until > clock_timestamp()
+              and t.last_sample_at <= clock_timestamp() - take_silent_change.silence_ms * interval '1 millisecond'
+            order by t.last_sample_at limit 100 for update skip locked
+  loop
+    continue when centralcloud.still_waiting('metrics_to_guardian_queue', c.proposal_id, clock_timestamp());
+    update centralcloud.change t set missing_alerted = true where t.proposal_id = c.proposal_id;
+    perform centralcloud.audit('centralcloud', 'metrics_missing', c.proposal_id,
+                               jsonb_build_object('last_sample_at', c.last_sample_at));
+    return query select c.proposal_id, c.instance_id, c.change_type, coalesce((c.profile ->> 'auto_rollback')::boolean, true),
+      (extract(epoch from clock_timestamp() - c.last_sample_at) * 1000)::bigint;
+    return;
+  end loop;
+end $$;
+
+-- An alert of the Guardian, for the record.
+create function centralcloud.record_alert(proposal_id text, kind text, detail jsonb) returns void language sql as $$
+  select centralcloud.audit('centralcloud', 'alert:' || record_alert.kind, record_alert.proposal_id, record_alert.detail)
+$$;
+
+-- What confirmed changes of an agent type measured, newest first: {metric: {low, high, rise}} each.
+create function centralcloud.confirmed_measures(agent_type text, max int) returns setof jsonb language sql stable as $$
+  select c.measured from centralcloud.change c
+   where c.state = 'confirmed' and c.agent_type = confirmed_measures.agent_type and c.measured is not null
+   order by c.ended_at desc limit confirmed_measures.max
+$$;
+
+-- Milliseconds until timed work is due (0: now); null where there is none.
+create function centralcloud.next_due_ms(silence_ms bigint) returns bigint language sql stable as $$
+  select greatest(0, ceil(extract(epoch from min(at) - clock_timestamp()) * 1000))::bigint from (
+    select min(p.deadline) as at from centralcloud.proposal p where p.state = 'voting'
+    union all
+    select min(c.watch_until) from centralcloud.change c where c.state = 'watching'
+    union all
+    select min(c.last_sample_at + next_due_ms.silence_ms * interval '1 millisecond')
+      from centralcloud.change c where c.state = 'watching' and not c.missing_alerted) due
+  having min(at) is not null  -- greatest() ignores null: "nothing" would read as "now"
+$$;

@@ -1,0 +1,142 @@
+-- Patterns, and how people read what the coordinators know.
+
+-- ── Patterns ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+create function centralcloud.find_pattern(fingerprint text) returns text language sql stable as $$
+  select f.pattern_id from centralcloud.pattern_form f where f.fingerprint = find_pattern.fingerprint
+$$;
+
+create function centralcloud.pattern_candidates(pattern_type text, max int)
+returns table (pattern_id text, code text) language sql stable as $$
+  select p.pattern_id, p.code from centralcloud.pattern p where p.pattern_type = pattern_candidates.pattern_type
+   order by p.last_seen_at desc limit pattern_candidates.max
+$$;
+
+-- Records one report of a pattern and returns what all reports come to. A report that is not newer than the last one of
+-- its instance changes nothing.
+create function centralcloud.record_pattern(
+  pattern_id text, fingerprint text, pattern_type text, code_pattern jsonb, code text, instance_id text, agent_type text,
+  success_rate numeric, usage_count bigint, reported_at timestamptz,
+  out state text, out distinct_instances bigint, out success_rate_sum numeric, out total_usage bigint, out sources jsonb,
+  out live_instances bigint, out first_code_pattern jsonb) language plpgsql as $$
+#variable_conflict use_column
+begin
+  insert into centralcloud.pattern (pattern_id, pattern_type, code_pattern, code)
+  values (record_pattern.pattern_id, record_pattern.pattern_type, record_pattern.code_pattern, record_pattern.code)
+  on conflict (pattern_id) do nothing;
+  insert into centralcloud.pattern_form (fingerprint, pattern_id) values (record_pattern.fingerprint, record_pattern.pattern_id)
+  on conflict (fingerprint) do nothing;
+  insert into centralcloud.pattern_source as s (pattern_id, instance_id, agent_type, success_rate, usage_count, reported_at)
+  values (record_pattern.pattern_id, record_pattern.instance_id, record_pattern.agent_type, record_pattern.success_rate,
+          coalesce(record_pattern.usage_count, 0), record_pattern.reported_at)
+  on conflict (pattern_id, instance_id) do update
+     set agent_type = excluded.agent_type, success_rate = excluded.success_rate, reports = s.reports + 1,
+         usage_count = greatest(s.usage_count, excluded.usage_count), reported_at = excluded.reported_at
+   where excluded.reported_at > s.reported_at;
+  update centralcloud.pattern p set last_seen_at = clock_timestamp() where p.pattern_id = record_pattern.pattern_id
+  returning p.state, p.code_pattern into record_pattern.state, record_pattern.first_code_pattern;
+  select count(*), sum(s.success_rate), sum(greatest(s.usage_count, s.reports)), jsonb_agg(s.instance_id order by s.instance_id)
+    into distinct_instances, success_rate_sum, total_usage, sources
+    from centralcloud.pattern_source s where s.pattern_id = record_pattern.pattern_id;
+  select count(*) into live_instances from centralcloud.instance i
+   where i.last_seen_at > clock_timestamp() - interval '1 minute';
+end $$;
+
+-- Carries a pattern on to `to_state`; false where it is there already.
+create function centralcloud.step_pattern(pattern_id text, to_state text, consensus_score numeric) returns boolean
+language plpgsql as $$
+#variable_conflict use_column
+begin
+  update centralcloud.pattern p
+     set state = to_state, consensus_score = coalesce(step_pattern.consensus_score, p.consensus_score),
+         confirmed_at = coalesce(p.confirmed_at, clock_timestamp()),
+         promoted_at = case when to_state = 'promoted' then clock_timestamp() end
+   where p.pattern_id = step_pattern.pattern_id
+     and ((to_state = 'confirmed' and p.state = 'observed') or (to_state = 'promoted' and p.state = 'confirmed'));
+  if not found then return false; end if;
+  perform centralcloud.audit('centralcloud', 'pattern_' || to_state, null,
+    jsonb_build_object('pattern_id', step_pattern.pattern_id, 'consensus_score', step_pattern.consensus_score));
+  return true;
+end $$;
+
+-- ── For people ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+create view centralcloud.proposals as
+  select p.proposal_id, p.instance_id, p.agent_type, p.change_type,
+         coalesce(c.state, p.state) as status, p.state as vote_state, c.state as change_state, d.rule, d.confidence,
+         (select count(*) from centralcloud.vote v where v.proposal_id = p.proposal_id and v.counted) as votes,
+         (select count(*) from centralcloud.electorate e where e.proposal_id = p.proposal_id) as electorate,
+         (p.body ->> 'impact_score')::numeric as impact_score, (p.body ->> 'risk_score')::numeric as risk_score,
+         p.body #>> '{metadata,description}' as description, p.received_at, p.deadline, p.decided_at, c.watch_until,
+         r.reason as rollback_reason, r.outcome as rollback_outcome
+    from centralcloud.proposal p
+    left join centralcloud.decision d using (proposal_id)
+    left join centralcloud.change c using (proposal_id)
+    left join centralcloud.rollback r using (proposal_id);
+comment on view centralcloud.proposals is 'Every proposal with where it stands: the vote, the change, the rollback.';
+
+create view centralcloud.instances as
+  select i.instance_id, i.version, i.roles, i.registered_at, i.last_seen_at,
+         round(extract(epoch from clock_timestamp() - i.last_seen_at), 3) as seen_seconds_ago
+    from centralcloud.instance i;
+comment on view centralcloud.instances is 'The instances that have registered, and when each was last heard of.';
+
+create view centralcloud.patterns as
+  select p.pattern_id, p.pattern_type, p.state, p.code_pattern ->> 'description' as description, p.consensus_score,
+         s.instances, s.success_rate, s.usage_count, s.source_instances, p.code_pattern, p.first_seen_at, p.last_seen_at,
+         p.confirmed_at, p.promoted_at
+    from centralcloud.pattern p
+    left join lateral (
+      select count(*) as instances, round(avg(t.success_rate), 6) as success_rate,
+             sum(greatest(t.usage_count, t.reports)) as usage_count, array_agg(t.instance_id order by t.instance_id) as source_instances
+        from centralcloud.pattern_source t where t.pattern_id = p.pattern_id) s on true;
+comment on view centralcloud.patterns is 'Reported patterns with what all their reports come to.';
+
+create view centralcloud.safety_profiles as
+  select s.agent_type, nullif(s.instance_id, '') as instance_id, s.profile, s.source, s.updated_at from centralcloud.safety_profile s;
+
+create view centralcloud.audit_entries as
+  select a.audit_id, a.at, a.actor, a.action, a.proposal_id, a.detail from centralcloud.audit_log a;
+
+create function centralcloud.list_proposals(status text default null, max int default 100) returns setof jsonb
+language sql stable set timezone = 'UTC' as $$
+  select to_jsonb(v) from centralcloud.proposals v
+   where list_proposals.status is null or v.status = list_proposals.status or v.vote_state = list_proposals.status
+   order by v.received_at desc, v.proposal_id limit list_proposals.max
+$$;
+
+create function centralcloud.list_instances(fresh_ms bigint, max int default 1000) returns setof jsonb
+language sql stable set timezone = 'UTC' as $$
+  select to_jsonb(v) || jsonb_build_object('fresh', v.seen_seconds_ago * 1000 < list_instances.fresh_ms)
+    from centralcloud.instances v order by v.instance_id limit list_instances.max
+$$;
+
+create function centralcloud.list_patterns(max int default 100) returns setof jsonb
+language sql stable set timezone = 'UTC' as $$
+  select to_jsonb(v) from centralcloud.patterns v order by v.last_seen_at desc, v.pattern_id limit list_patterns.max
+$$;
+
+create function centralcloud.proposal_story(proposal_id text) returns jsonb language sql stable set timezone = 'UTC' as $$
+  select to_jsonb(v) || jsonb_build_object(
+      'proposal', p.body,
+      'voters', (select coalesce(jsonb_agg(e.instance_id order by e.instance_id), '[]') from centralcloud.electorate e
+                  where e.proposal_id = p.proposal_id),
+      'vote_list', (select coalesce(jsonb_agg(to_jsonb(t) - 'proposal_id' order by t.received_at, t.instance_id), '[]')
+                      from centralcloud.vote t where t.proposal_id = p.proposal_id),
+      'decision', (select to_jsonb(d) - 'proposal_id' from centralcloud.decision d where d.proposal_id = p.proposal_id),
+      'change', (select to_jsonb(c) - 'proposal_id' from centralcloud.change c where c.proposal_id = p.proposal_id),
+      'steps', (select coalesce(jsonb_agg(to_jsonb(s) - '{proposal_id,step_id}'::text[] order by s.step_id), '[]')
+                  from centralcloud.step s where s.proposal_id = p.proposal_id),
+      -- The last 1000 samples, oldest first.
+      'samples', (select coalesce(jsonb_agg(to_jsonb(s) - 'proposal_id' order by s.sample_id), '[]') from (
+                    select * from centralcloud.sample m where m.proposal_id = p.proposal_id
+                     order by m.sample_id desc limit 1000) s),
+      'rollback', (select to_jsonb(r) - 'proposal_id' from centralcloud.rollback r where r.proposal_id = p.proposal_id),
+      'audit', (select coalesce(jsonb_agg(to_jsonb(a) - 'proposal_id' order by a.audit_id), '[]') from (
+                  select * from centralcloud.audit_log l where l.proposal_id = p.proposal_id
+                   order by l.audit_id desc limit 1000) a))
+    from centralcloud.proposals v join centralcloud.proposal p using (proposal_id)
+   where v.proposal_id = proposal_story.proposal_id
+$$;
+comment on function centralcloud.proposal_story is
+  'The whole story of a proposal: votes, decision, steps, samples, rollback, audit entries. Null: there is no such proposal.';
