@@ -8,10 +8,9 @@
 #include "centralcloud_daemon/api/routes.hpp"
 #include "centralcloud_daemon/consumers.hpp"
 #include "centralcloud_daemon/producers.hpp"
+#include "centralcloud_daemon/settings.hpp"
 #include "centralcloud_daemon/timers.hpp"
-#include "common/async/backoff.hpp"
-#include "common/daemon/subcommands.hpp"
-#include "common/daemon/supervisor.hpp"
+#include "common/http/access.hpp"
 #include "common/http/health_routes.hpp"
 #include "common/http/server.hpp"
 #include "common/messages/queues.hpp"
@@ -35,15 +34,6 @@ std::size_t workers_of(const config::values& all) {
   return workers;
 }
 
-daemon::supervision supervision_rules(daemon::loop& loop) {
-  daemon::supervision rules;
-  rules.metrics_prefix = "centralcloud";
-  rules.on_fatal = [&loop](const std::string& worker) {
-    loop.request_stop("worker " + worker + " fails again and again", daemon::exit_refused);
-  };
-  return rules;
-}
-
 }  // namespace
 
 struct application::parts {
@@ -51,7 +41,7 @@ struct application::parts {
   config::values configured;
   settings current;
   telemetry::logger log;
-  reload_source reload;
+  daemon::reload_source reload;
 
   telemetry::metrics metrics{};
   telemetry::health_state health{};
@@ -68,7 +58,8 @@ struct application::parts {
   timers timed{pool, votes, changes, current.guardian};
   std::vector<std::unique_ptr<quantumflow::consumer>> workers{};
   std::unique_ptr<http::server> server{};
-  daemon::supervisor supervisor{loop.executor(), loop.stop_token(), log, metrics, health, supervision_rules(loop)};
+  daemon::supervisor supervisor{
+      loop.executor(), loop.stop_token(), log, metrics, health, daemon::restart_or_stop(loop, "centralcloud")};
 
   bool listen();
   awaitable<bool> wait_for_schema();
@@ -79,9 +70,10 @@ struct application::parts {
   void take_over(const config::values& fresh, settings effective);
 };
 
-application::application(daemon::loop& loop, config::values configured, settings effective, telemetry::logger log,
-                         reload_source reload)
-    : parts_(new parts{loop, std::move(configured), std::move(effective), std::move(log), std::move(reload)}) {
+application::application(daemon::service_start start) {
+  auto effective = settings_from(start.configured).value();
+  parts_.reset(new parts{start.on, std::move(start.configured), std::move(effective), std::move(start.log),
+                         std::move(start.reload)});
   for (const auto* condition : {"database", "schema", "listen", "workers"}) parts_->health.require(condition);
 }
 
@@ -106,15 +98,13 @@ bool application::parts::listen() {
   http::server_options options;
   options.listen = current.http_listen;
   options.metrics_prefix = "centralcloud";
-  if (!current.token_file.empty()) {
-    auto token = read_token(current.token_file);
-    if (!token) {
-      log.error("config", token.error().message);
-      loop.request_stop("configuration", daemon::exit_usage);
-      return false;
-    }
-    options.bearer_token = std::move(*token);
+  auto token = http::read_token_file(current.token_file);
+  if (!token) {
+    log.error("config", token.error().message);
+    loop.request_stop("configuration", daemon::exit_usage);
+    return false;
   }
+  options.bearer_token = std::move(*token);
   http::router routes;
   http::add_health_routes(routes, health, metrics);
   api::add_routes(routes, {pool, changes, current.consensus});
@@ -132,31 +122,19 @@ bool application::parts::listen() {
 }
 
 awaitable<bool> application::parts::wait_for_schema() {
-  async::backoff backoff;
-  const auto stop = loop.stop_token();
-  while (!stop.soft_requested()) {
-    std::string away;
-    try {
-      auto lease = co_await pool.acquire();
-      const auto fits = co_await quantumflow::check_schema(*lease);
-      health.set("database", true);
-      if (fits) {
-        health.set("schema", true);
-        co_return true;
-      }
-      health.set("schema", false, fits.error().message);
-      log.error("schema", fits.error().message);
-      loop.request_stop("schema", daemon::exit_usage);
-      co_return false;
-    } catch (const base::failure& failure) {
-      away = failure.what();
-    }
-    health.set("database", false, away);
-    const auto delay = backoff.next(async::random01());
-    log.warning("database_away", "waiting for the database", {{"error", away}});
-    co_await stop.sleep_for(delay);
+  std::function<void(const std::string&)> away = [this](const std::string& why) {
+    health.set("database", false, why);
+    log.warning("database_away", "waiting for the database", {{"error", why}});
+  };
+  const auto fits = co_await quantumflow::wait_for_schema(pool, loop.stop_token(), away);
+  if (!fits && fits.error().kind == base::error_kind::cancelled) co_return false;
+  health.set("database", true);
+  health.set("schema", fits.has_value(), fits ? std::string() : fits.error().message);
+  if (!fits) {
+    log.error("schema", fits.error().message);
+    loop.request_stop("schema", daemon::exit_usage);
   }
-  co_return false;
+  co_return fits.has_value();
 }
 
 awaitable<void> application::parts::start_workers() {
@@ -226,12 +204,7 @@ void application::parts::apply_reload() {
 }
 
 void application::parts::take_over(const config::values& fresh, settings effective) {
-  for (const auto& change : config::diff(configured, fresh)) {
-    // Workers are counted when they start: their number is reloadable by name only.
-    const bool waits = !change.reloadable || change.key.ends_with(".workers");
-    log.info("reload", waits ? "left alone until the next start" : "changed",
-             {{"key", change.key}, {"before", change.before}, {"after", change.after}});
-  }
+  daemon::log_reload(log, configured, fresh);
   configured = config::apply_reloadable(configured, fresh);
   current.consensus = effective.consensus;
   current.guardian = std::move(effective.guardian);

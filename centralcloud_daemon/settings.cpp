@@ -215,18 +215,4 @@ postgres::settings database_settings(const config::core_settings& core) {
   return how;
 }
 
-base::result<std::string> read_token(const std::string& file) {
-  std::ifstream in(file);
-  std::string line;
-  if (!in || !std::getline(in, line)) {
-    return base::make_error(base::error_kind::invalid_input, "http.token_file: cannot read a line of " + file);
-  }
-  const auto token = base::trim(line);
-  if (token.size() < 16) {
-    return base::make_error(base::error_kind::invalid_input,
-                            "http.token_file: expected a token of at least 16 characters in " + file);
-  }
-  return std::string(token);
-}
-
 }  // namespace fleet::central

@@ -27,7 +27,5 @@ std::shared_ptr<const config::schema> settings_schema();
 /// Error `invalid_input`: values that fit one by one and not together, or a rule that is none.
 base::result<settings> settings_from(const config::values& all);
 postgres::settings database_settings(const config::core_settings& core);
-/// The first line of a token file. Error: it cannot be read, or holds no token of at least 16 characters.
-base::result<std::string> read_token(const std::string& file);
 
 }  // namespace fleet::central

@@ -1,13 +1,9 @@
 #include "singularity_agent/application.hpp"
 
-#include <fstream>
 #include <optional>
 #include <utility>
 
-#include "common/async/backoff.hpp"
-#include "common/base/text.hpp"
-#include "common/daemon/subcommands.hpp"
-#include "common/daemon/supervisor.hpp"
+#include "common/http/access.hpp"
 #include "common/http/health_routes.hpp"
 #include "common/http/server.hpp"
 #include "common/messages/queues.hpp"
@@ -20,6 +16,7 @@
 #include "singularity_agent/instance_repository.hpp"
 #include "singularity_agent/metrics/reporter.hpp"
 #include "singularity_agent/metrics/watch.hpp"
+#include "singularity_agent/settings.hpp"
 #include "singularity_agent/tools.hpp"
 
 namespace fleet::agent {
@@ -41,25 +38,6 @@ std::size_t workers_of(const config::values& all) {
   return workers;
 }
 
-daemon::supervision supervision_rules(daemon::loop& loop) {
-  daemon::supervision rules;
-  rules.metrics_prefix = "singularity";
-  rules.on_fatal = [&loop](const std::string& worker) {
-    loop.request_stop("worker " + worker + " fails again and again", daemon::exit_refused);
-  };
-  return rules;
-}
-
-base::result<std::string> read_token(const std::string& path) {
-  if (path.empty()) return std::string();
-  std::ifstream file(path);
-  std::string line;
-  if (!std::getline(file, line) || base::trim(line).empty()) {
-    return base::make_error(base::error_kind::invalid_input, "http.token_file: no token can be read from " + path);
-  }
-  return std::string(base::trim(line));
-}
-
 execution::flow_options flow_options_of(const agent_settings& settings) {
   execution::flow_options options;
   options.observation_window_seconds = settings.executor.observation_window_seconds;
@@ -78,7 +56,7 @@ struct application::parts {
   config::values configured;
   agent_settings current;
   telemetry::logger log;
-  reload_source reload;
+  daemon::reload_source reload;
   std::unique_ptr<metrics::sampler> sampler;
 
   telemetry::metrics registry{};
@@ -107,7 +85,8 @@ struct application::parts {
   api::step_feed feed{pool, queue.repository(), hub, wake};
   std::vector<std::unique_ptr<quantumflow::consumer>> workers{};
   std::unique_ptr<http::server> server{};
-  daemon::supervisor supervisor{loop.executor(), loop.stop_token(), log, registry, health, supervision_rules(loop)};
+  daemon::supervisor supervisor{
+      loop.executor(), loop.stop_token(), log, registry, health, daemon::restart_or_stop(loop, "singularity")};
 
   bool listen();
   awaitable<bool> wait_for_schema();
@@ -120,11 +99,11 @@ struct application::parts {
   void apply_reload();
 };
 
-application::application(daemon::loop& loop, config::values configured, agent_settings effective, telemetry::logger log,
-                         reload_source reload) {
+application::application(daemon::service_start start) {
+  auto effective = value_or_throw(settings_from(start.configured));
   auto sampler = value_or_throw(make_sampler(effective));
-  parts_.reset(new parts{loop, std::move(configured), std::move(effective), std::move(log), std::move(reload),
-                         std::move(sampler)});
+  parts_.reset(new parts{start.on, std::move(start.configured), std::move(effective), std::move(start.log),
+                         std::move(start.reload), std::move(sampler)});
   for (const auto* condition : {"database", "schema", "listen", "workers", "repository"})
     parts_->health.require(condition);
 }
@@ -155,7 +134,7 @@ void application::parts::refuse(const std::string& what, const base::error& why)
 }
 
 bool application::parts::listen() {
-  auto token = read_token(current.api.token_file);
+  auto token = http::read_token_file(current.api.token_file);
   if (!token) {
     refuse("config", token.error());
     return false;
@@ -180,31 +159,19 @@ bool application::parts::listen() {
 }
 
 awaitable<bool> application::parts::wait_for_schema() {
-  async::backoff backoff;
-  const auto stop = loop.stop_token();
-  while (!stop.soft_requested()) {
-    std::string away;
-    try {
-      auto connection = co_await pool.acquire();
-      const auto fits = co_await quantumflow::check_schema(*connection);
-      health.set("database", true);
-      if (fits) {
-        health.set("schema", true);
-        co_return true;
-      }
-      health.set("schema", false, fits.error().message);
-      log.error("schema", fits.error().message);
-      loop.request_stop("schema", daemon::exit_usage);
-      co_return false;
-    } catch (const base::failure& failure) {
-      away = failure.what();
-    }
-    health.set("database", false, away);
-    log.warning("database_away", "waiting for the database", {{"error", away}});
-    const auto delay = backoff.next(async::random01());
-    co_await stop.sleep_for(delay);
+  std::function<void(const std::string&)> away = [this](const std::string& why) {
+    health.set("database", false, why);
+    log.warning("database_away", "waiting for the database", {{"error", why}});
+  };
+  const auto fits = co_await quantumflow::wait_for_schema(pool, loop.stop_token(), away);
+  if (!fits && fits.error().kind == base::error_kind::cancelled) co_return false;
+  health.set("database", true);
+  health.set("schema", fits.has_value(), fits ? std::string() : fits.error().message);
+  if (!fits) {
+    log.error("schema", fits.error().message);
+    loop.request_stop("schema", daemon::exit_usage);
   }
-  co_return false;
+  co_return fits.has_value();
 }
 
 awaitable<void> application::parts::recover_repository() {
@@ -295,11 +262,7 @@ void application::parts::apply_reload() {
     log.error("reload", "the new configuration is not taken", {{"error", policy.error()}});
     return;
   }
-  for (const auto& change : config::diff(configured, *fresh)) {
-    const bool waits = !change.reloadable || change.key.ends_with(".workers");
-    log.info("reload", waits ? "left alone until the next start" : "changed",
-             {{"key", change.key}, {"before", change.before}, {"after", change.after}});
-  }
+  daemon::log_reload(log, configured, *fresh);
   configured = *merged;
   votes.set_policy(std::move(*policy));
   if (const auto level = telemetry::parse_log_level(configured.get_string("log.level"))) log.set_level(*level);

@@ -1,25 +1,16 @@
 // The agent put together.
 #pragma once
 #include <boost/asio/awaitable.hpp>
-#include <functional>
 #include <memory>
 
-#include "common/base/error.hpp"
-#include "common/config/values.hpp"
-#include "common/daemon/run_loop.hpp"
-#include "common/telemetry/log.hpp"
-#include "singularity_agent/settings.hpp"
+#include "common/daemon/service.hpp"
 
 namespace fleet::agent {
-
-/// How the application reads its configuration again on SIGHUP.
-using reload_source = std::function<base::result<config::values>()>;
 
 /// For the loop's thread.
 class application {
  public:
-  application(daemon::loop& loop, config::values configured, agent_settings effective, telemetry::logger log,
-              reload_source reload);
+  explicit application(daemon::service_start start);
   ~application();
   application(const application&) = delete;
   application& operator=(const application&) = delete;

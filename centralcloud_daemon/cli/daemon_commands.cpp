@@ -6,39 +6,16 @@
 #include "centralcloud_daemon/cli/commands.hpp"
 #include "centralcloud_daemon/cli/session.hpp"
 #include "centralcloud_daemon/schema/migrate.hpp"
+#include "common/base/json.hpp"
 #include "common/base/time.hpp"
-#include "common/daemon/run_loop.hpp"
+#include "common/daemon/service.hpp"
+#include "common/http/access.hpp"
 
 namespace fleet::central::cli {
 namespace {
 
 using boost::asio::awaitable;
 using daemon::invocation;
-
-telemetry::logger make_log(const config::core_settings& core) {
-  telemetry::log_options options;
-  options.level = telemetry::parse_log_level(core.log_level).value();
-  options.format = core.log_json ? telemetry::log_format::json : telemetry::log_format::text;
-  return telemetry::logger::to_stderr(options);
-}
-
-int run(const invocation& call) {
-  const auto values = load_values(call);
-  auto effective = values ? settings_from(*values) : base::result<settings>(values.error());
-  if (!effective) {
-    refuse(call, effective.error().message);
-    return daemon::exit_usage;
-  }
-  daemon::run_options options;
-  options.log = make_log(effective->core);
-  options.stop_grace = effective->core.stop_grace;
-  const auto log = options.log;
-  return daemon::run_loop(std::move(options), [&](daemon::loop& loop) -> awaitable<void> {
-    // Its connections and timers belong to the loop: it must be gone before that.
-    application all(loop, *values, *effective, log, [&call] { return load_values(call); });
-    co_await all.run();
-  });
-}
 
 boost::json::array to_json(const std::vector<schema::migration_status>& all) {
   boost::json::array rows;
@@ -78,7 +55,7 @@ awaitable<int> apply(const invocation& call, postgres::connection& connection) {
   if (call.json) {
     boost::json::object answer;
     answer["applied"] = boost::json::array(done->begin(), done->end());
-    *call.out << boost::json::serialize(answer) << '\n';
+    *call.out << base::write_json(answer) << '\n';
   } else if (done->empty()) {
     *call.out << "the schema is up to date\n";
   } else {
@@ -96,54 +73,38 @@ int migrate(const invocation& call) {
       schema_check::none);
 }
 
-int check_config(const invocation& call) {
-  if (call.has("example")) {
-    *call.out << config::example_ini(*settings_schema(),
-                                     "centralcloud_daemon: every setting with its default. Written by "
-                                     "`centralcloud_daemon check-config --example`.");
-    return daemon::exit_done;
-  }
-  const auto values = load_values(call);
-  const auto effective = values ? settings_from(*values) : base::result<settings>(values.error());
-  if (!effective) {
-    refuse(call, effective.error().message);
-    return daemon::exit_usage;
-  }
-  if (!effective->token_file.empty()) {
-    const auto token = read_token(effective->token_file);
-    if (!token) {
-      refuse(call, token.error().message);
-      return daemon::exit_usage;
-    }
-  }
-  *call.out << (call.json ? config::print_effective_json(*values) : config::print_effective(*values));
-  if (call.json) *call.out << '\n';
-  return daemon::exit_done;
+/// What can be wrong although every setting is right by itself.
+base::result<void> check(const config::values& all) {
+  const auto effective = settings_from(all);
+  if (!effective) return effective.error();
+  const auto token = http::read_token_file(effective->token_file);
+  if (!token) return token.error();
+  return {};
+}
+
+awaitable<void> coordinate(daemon::service_start start) {
+  // Its connections and timers belong to the loop: it must be gone before that.
+  application all(std::move(start));
+  co_await all.run();
 }
 
 }  // namespace
 
 void add_daemon_commands(daemon::command_table& to) {
-  daemon::subcommand one;
-  one.name = "run";
-  one.sentence = "Runs the coordinator until SIGTERM or SIGINT.";
-  one.handler = run;
-  to.add(one);
+  daemon::service service;
+  service.program = "centralcloud_daemon";
+  service.role = "the coordinator";
+  service.schema = settings_schema();
+  service.check = check;
+  service.main = coordinate;
+  daemon::add_service_commands(to, service);
 
-  one = {};
+  daemon::subcommand one;
   one.name = "migrate";
   one.sentence = "Creates or upgrades the schema; safe to repeat and to run on several machines at once.";
   one.handler = migrate;
   one.prints_data = true;
   one.options = {{"status", "", "Lists the versions and changes nothing."}};
-  to.add(one);
-
-  one = {};
-  one.name = "check-config";
-  one.sentence = "Prints every effective setting with where it came from.";
-  one.handler = check_config;
-  one.prints_data = true;
-  one.options = {{"example", "", "Prints a documented configuration file with every default instead."}};
   to.add(one);
 }
 

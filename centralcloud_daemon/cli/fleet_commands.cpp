@@ -1,6 +1,5 @@
 #include <boost/json/object.hpp>
 #include <boost/json/parse.hpp>
-#include <boost/json/serialize.hpp>
 #include <ostream>
 
 #include "centralcloud_daemon/cli/commands.hpp"
@@ -8,6 +7,7 @@
 #include "centralcloud_daemon/cli/story.hpp"
 #include "centralcloud_daemon/guardian/watch.hpp"
 #include "centralcloud_daemon/overview_repository.hpp"
+#include "common/base/json.hpp"
 #include "common/base/text.hpp"
 #include "common/postgres/transaction.hpp"
 
@@ -70,7 +70,7 @@ awaitable<int> trigger(const invocation& call, postgres::connection& connection,
     boost::json::object answer;
     answer["proposal_id"] = wanted.proposal.str();
     answer["rollback_id"] = *rollback_id;
-    *call.out << boost::json::serialize(answer) << '\n';
+    *call.out << base::write_json(answer) << '\n';
   } else {
     *call.out << "rollback " << *rollback_id << " is triggered\n";
   }

@@ -1,5 +1,4 @@
 #include <boost/json/object.hpp>
-#include <boost/json/serialize.hpp>
 #include <charconv>
 #include <optional>
 #include <ostream>
@@ -7,6 +6,7 @@
 #include "centralcloud_daemon/cli/commands.hpp"
 #include "centralcloud_daemon/cli/session.hpp"
 #include "centralcloud_daemon/overview_repository.hpp"
+#include "common/base/json.hpp"
 #include "common/quantumflow/inspect.hpp"
 
 namespace fleet::central::cli {
@@ -78,7 +78,7 @@ int dlq_retry(const invocation& call) {
     if (call.json) {
       boost::json::object answer;
       answer["message_id"] = base::to_int(message);
-      *call.out << boost::json::serialize(answer) << '\n';
+      *call.out << base::write_json(answer) << '\n';
     } else {
       *call.out << "message " << base::to_int(message) << " is retried\n";
     }
@@ -93,7 +93,7 @@ int dlq_purge(const invocation& call) {
     if (call.json) {
       boost::json::object answer;
       answer["purged"] = count;
-      *call.out << boost::json::serialize(answer) << '\n';
+      *call.out << base::write_json(answer) << '\n';
     } else {
       *call.out << count << " dead letters purged\n";
     }

@@ -8,7 +8,7 @@
 #include <ostream>
 #include <utility>
 
-#include "common/config/load.hpp"
+#include "common/daemon/service.hpp"
 #include "common/postgres/error.hpp"
 #include "common/quantumflow/schema_version.hpp"
 
@@ -33,15 +33,8 @@ awaitable<int> connect_and_run(const daemon::invocation& call, const settings& w
 
 }  // namespace
 
-base::result<config::values> load_values(const daemon::invocation& call) {
-  config::sources from;
-  from.file = call.config_file.value_or("");
-  from.arguments = call.settings;
-  return config::load(settings_schema(), from);
-}
-
 int with_database(const daemon::invocation& call, database_work work, schema_check check) {
-  const auto values = load_values(call);
+  const auto values = daemon::load_values(settings_schema(), call);
   const auto effective = values ? settings_from(*values) : base::result<settings>(values.error());
   if (!effective) {
     refuse(call, effective.error().message);

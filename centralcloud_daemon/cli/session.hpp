@@ -7,16 +7,11 @@
 #include <string_view>
 
 #include "centralcloud_daemon/settings.hpp"
-#include "common/base/error.hpp"
-#include "common/config/values.hpp"
 #include "common/daemon/output.hpp"
 #include "common/daemon/subcommands.hpp"
 #include "common/postgres/connection.hpp"
 
 namespace fleet::central::cli {
-
-/// The settings that the invocation names. Error: as `config::load`.
-base::result<config::values> load_values(const daemon::invocation& call);
 
 enum class schema_check { required, none };
 using database_work = std::function<boost::asio::awaitable<int>(postgres::connection&, const settings&)>;

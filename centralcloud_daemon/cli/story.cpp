@@ -1,10 +1,10 @@
 #include "centralcloud_daemon/cli/story.hpp"
 
 #include <boost/json/array.hpp>
-#include <boost/json/serialize.hpp>
 #include <string_view>
 #include <vector>
 
+#include "common/base/json.hpp"
 #include "common/daemon/output.hpp"
 #include "common/messages/reader.hpp"
 
@@ -36,7 +36,7 @@ std::string format_metrics(const boost::json::value& metrics) {
   for (const auto& [name, value] : metrics.get_object()) {
     const auto number = messages::to_decimal(value);
     if (!text.empty()) text += ", ";
-    text += std::string(name) + " " + (number ? number->str() : boost::json::serialize(value));
+    text += std::string(name) + " " + (number ? number->str() : base::write_json(value));
   }
   return text;
 }

@@ -75,14 +75,15 @@ awaitable<bool> wait_for_lock(postgres::connection& connection, const migrate_op
   boost::asio::steady_timer timer(co_await boost::asio::this_coro::executor);
   const auto until = std::chrono::steady_clock::now() + how.lock_wait;
   bool said = false;
-  while (!co_await try_lock(connection)) {
+  for (;;) {
+    const bool locked = co_await try_lock(connection);
+    if (locked) co_return true;
     if (std::chrono::steady_clock::now() >= until) co_return false;
     if (!said && how.say) how.say("another migrate is at work; waiting for it");
     said = true;
     timer.expires_after(std::chrono::milliseconds(100));
     co_await timer.async_wait(boost::asio::use_awaitable);
   }
-  co_return true;
 }
 
 awaitable<void> apply(postgres::connection& connection, const sql::migration& migration, const migrate_options& how) {

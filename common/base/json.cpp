@@ -4,8 +4,13 @@
 
 #include <boost/json/basic_parser_impl.hpp>
 #include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
+#include <cmath>
+#include <iterator>
 #include <set>
+#include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "common/base/text.hpp"
@@ -69,6 +74,46 @@ error bad(std::string message) {
   return invalid_fields({{"", std::move(message)}});
 }
 
+void write(std::string& to, const json::value& value);
+
+void write(std::string& to, const json::array& array) {
+  to += '[';
+  for (bool first = true; const auto& each : array) {
+    if (!std::exchange(first, false)) to += ',';
+    write(to, each);
+  }
+  to += ']';
+}
+
+void write(std::string& to, const json::object& object) {
+  to += '{';
+  for (bool first = true; const auto& each : object) {
+    if (!std::exchange(first, false)) to += ',';
+    to += json::serialize(json::string(each.key()));
+    to += ':';
+    write(to, each.value());
+  }
+  to += '}';
+}
+
+void write(std::string& to, const json::value& value) {
+  if (const auto* object = value.if_object()) return write(to, *object);
+  if (const auto* array = value.if_array()) return write(to, *array);
+  if (const auto* number = value.if_double()) {
+    if (!std::isfinite(*number)) throw std::invalid_argument("JSON has no NaN and no infinity");
+    fmt::format_to(std::back_inserter(to), "{}", *number);
+    return;
+  }
+  to += json::serialize(value);
+}
+
+template <class T>
+std::string written(const T& what) {
+  std::string text;
+  write(text, what);
+  return text;
+}
+
 }  // namespace
 
 result<json::object> parse_json_object(std::string_view text, json_limits limits) {
@@ -86,6 +131,16 @@ result<json::object> parse_json_object(std::string_view text, json_limits limits
   if (ec) return bad(fmt::format("not valid JSON: {}", ec.message()));
   if (!value.is_object()) return bad("expected a JSON object");
   return std::move(value.get_object());
+}
+
+std::string write_json(const json::value& value) {
+  return written(value);
+}
+std::string write_json(const json::object& object) {
+  return written(object);
+}
+std::string write_json(const json::array& array) {
+  return written(array);
 }
 
 }  // namespace fleet::base

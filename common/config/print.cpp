@@ -2,8 +2,8 @@
 #include <fmt/ranges.h>
 
 #include <boost/json/array.hpp>
-#include <boost/json/serialize.hpp>
 
+#include "common/base/json.hpp"
 #include "common/config/values.hpp"
 
 namespace fleet::config {
@@ -72,7 +72,7 @@ std::string print_effective_json(const values& all) {
     row["reloadable"] = what.reloadable;
     rows.push_back(std::move(row));
   });
-  return boost::json::serialize(rows);
+  return base::write_json(rows);
 }
 
 std::string example_ini(const schema& of, std::string_view title) {

@@ -3,8 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <boost/json/serialize.hpp>
 #include <ostream>
+
+#include "common/base/json.hpp"
 
 namespace fleet::daemon {
 namespace {
@@ -33,7 +34,7 @@ std::string cell(const json::value* value) {
   if (value == nullptr || value->is_null()) return "-";
   if (value->is_string()) return printable(std::string_view(value->get_string()));
   if (value->is_double()) return fmt::format("{:g}", value->get_double());
-  return printable(json::serialize(*value));
+  return printable(base::write_json(*value));
 }
 
 /// Characters, not bytes, so that columns stay aligned.
@@ -92,7 +93,7 @@ std::string format_record(const std::vector<column>& columns, const json::object
 void print_rows(std::ostream& out, bool as_json, const std::vector<column>& columns, const json::array& rows,
                 const std::string& empty_text) {
   if (as_json) {
-    out << json::serialize(rows) << '\n';
+    out << base::write_json(rows) << '\n';
   } else if (rows.empty()) {
     out << empty_text << '\n';
   } else {

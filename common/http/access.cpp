@@ -1,11 +1,15 @@
 #include "common/http/access.hpp"
 
 #include <boost/asio/ip/address_v4.hpp>
+#include <fstream>
 
+#include "common/base/text.hpp"
 #include "common/http/server.hpp"
 
 namespace fleet::http {
 namespace {
+
+constexpr std::size_t min_token_length = 16;
 
 bool is_loopback_host(std::string_view host) {
   // The port goes; an IPv6 address keeps its brackets.
@@ -27,6 +31,20 @@ response unauthorized() {
 }
 
 }  // namespace
+
+base::result<std::string> read_token_file(const std::string& path) {
+  if (path.empty()) return std::string();
+  std::ifstream file(path);
+  std::string line;
+  if (!std::getline(file, line))
+    return base::make_error(base::error_kind::invalid_input, "http.token_file: cannot read a line of " + path);
+  const auto token = base::trim(line);
+  if (token.size() < min_token_length) {
+    return base::make_error(base::error_kind::invalid_input,
+                            "http.token_file: expected a token of at least 16 characters in " + path);
+  }
+  return std::string(token);
+}
 
 bool is_changing(std::string_view method) {
   return method != "GET" && method != "HEAD";

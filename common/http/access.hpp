@@ -3,11 +3,16 @@
 #include <optional>
 #include <string>
 
+#include "common/base/error.hpp"
 #include "common/http/message.hpp"
 
 namespace fleet::http {
 
 bool is_changing(std::string_view method);
+
+/// The first line of a token file, trimmed; empty for an empty path: no token. Error `invalid_input`, naming
+/// `http.token_file`: it cannot be read, or holds no token of at least 16 characters.
+base::result<std::string> read_token_file(const std::string& path);
 
 /// The refusal, or nothing where the request may go on. `local`: over the Unix socket, whose mode decides who connects,
 /// so that no token is asked for. Over TCP a changing method needs the token; where none is configured (loopback

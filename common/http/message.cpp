@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <boost/json/array.hpp>
-#include <boost/json/serialize.hpp>
 #include <charconv>
 #include <stdexcept>
 
@@ -86,7 +85,7 @@ base::result<std::int64_t> request::query_int(std::string_view name, std::int64_
 response json_response(unsigned status, const boost::json::value& body) {
   response answer;
   answer.status = status;
-  answer.body = boost::json::serialize(body);
+  answer.body = base::write_json(body);
   return answer;
 }
 

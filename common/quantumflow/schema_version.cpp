@@ -1,6 +1,9 @@
 #include "common/quantumflow/schema_version.hpp"
 
 #include <string>
+#include <utility>
+
+#include "common/async/backoff.hpp"
 
 namespace fleet::quantumflow {
 
@@ -26,6 +29,25 @@ boost::asio::awaitable<base::result<void>> check_schema(postgres::connection& co
               std::to_string(expected) + ": install the release that belongs to it";
   }
   co_return base::make_error(base::error_kind::conflict, std::move(message));
+}
+
+boost::asio::awaitable<base::result<void>> wait_for_schema(postgres::pool& pool, async::stop_token stop,
+                                                           std::function<void(const std::string& why)> away) {
+  async::backoff backoff;
+  while (!stop.soft_requested()) {
+    std::string why;
+    try {
+      auto lease = co_await pool.acquire();
+      auto fits = co_await check_schema(*lease);
+      co_return fits;
+    } catch (const base::failure& failure) {
+      why = failure.what();
+    }
+    away(why);
+    const auto delay = backoff.next(async::random01());
+    co_await stop.sleep_for(delay);
+  }
+  co_return base::make_error(base::error_kind::cancelled, "stopped while waiting for the database");
 }
 
 }  // namespace fleet::quantumflow

@@ -2,6 +2,7 @@
 
 #include <optional>
 
+#include "common/base/json.hpp"
 #include "singularity_agent/database.hpp"
 
 namespace fleet::agent::api {
@@ -25,7 +26,7 @@ boost::asio::awaitable<void> step_feed::run(async::stop_token stop) {
       auto connection = co_await connections_.acquire(connection_wait);
       auto page = co_await repository_.steps_since(*connection, since);
       since = std::move(page.next_since);
-      for (const auto& step : page.steps) hub_.publish("step", boost::json::serialize(step));
+      for (const auto& step : page.steps) hub_.publish("step", base::write_json(step));
     }
     co_await wake_.steps.wait_for(look_again, stop);
   }

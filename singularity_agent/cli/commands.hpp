@@ -6,7 +6,6 @@ namespace fleet::agent::cli {
 
 daemon::command_table make_commands();
 
-void add_daemon_commands(daemon::command_table& to);    ///< run, check-config
 void add_proposal_commands(daemon::command_table& to);  ///< propose, proposals, proposal, report-metrics
 void add_fleet_commands(daemon::command_table& to);     ///< votes, vote, pattern, suggest, profiles
 

@@ -6,6 +6,7 @@
 #include <ostream>
 #include <thread>
 
+#include "common/base/json.hpp"
 #include "singularity_agent/execution/journal_detail.hpp"
 
 namespace fleet::agent::cli {
@@ -36,7 +37,7 @@ std::size_t print_steps(std::ostream& out, const boost::json::object& story, std
   for (auto at = from; at < history.size(); ++at) {
     const auto& step = history[at].as_object();
     if (json) {
-      out << boost::json::serialize(step) << '\n';
+      out << base::write_json(step) << '\n';
       continue;
     }
     const auto before = text_of(step, "from");

@@ -2,6 +2,7 @@
 
 #include <ostream>
 
+#include "common/base/json.hpp"
 #include "singularity_agent/cli/commands.hpp"
 #include "singularity_agent/cli/follow.hpp"
 #include "singularity_agent/cli/session.hpp"
@@ -26,7 +27,7 @@ int propose(const invocation& call) {
     if (!answer) return refuse(call, answer.error().message);
     const auto id = text_of(*answer, "proposal_id");
     if (call.json) {
-      *call.out << boost::json::serialize(*answer) << '\n';
+      *call.out << base::write_json(*answer) << '\n';
     } else {
       *call.out << fmt::format("proposal {} ({})\n", id, text_of(*answer, "status"));
     }
@@ -92,7 +93,7 @@ int show(const invocation& call) {
     const auto story = call_agent(at, what);
     if (!story) return refuse(call, story.error().message);
     if (call.json) {
-      *call.out << boost::json::serialize(*story) << '\n';
+      *call.out << base::write_json(*story) << '\n';
     } else {
       print_story(*call.out, *story);
     }

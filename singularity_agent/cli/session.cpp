@@ -7,7 +7,8 @@
 
 #include "common/base/json.hpp"
 #include "common/base/text.hpp"
-#include "common/config/load.hpp"
+#include "common/daemon/service.hpp"
+#include "common/http/access.hpp"
 #include "singularity_agent/settings.hpp"
 
 namespace fleet::agent::cli {
@@ -29,21 +30,10 @@ std::shared_ptr<const config::schema> client_schema() {
   return made;
 }
 
-config::sources sources_of(const daemon::invocation& call) {
-  config::sources from;
-  from.file = call.config_file.value_or(std::string());
-  from.arguments = call.settings;
-  return from;
-}
-
 }  // namespace
 
-base::result<config::values> load_values(const daemon::invocation& call) {
-  return config::load(agent_schema(), sources_of(call));
-}
-
 base::result<agent_address> address_from(const daemon::invocation& call) {
-  const auto all = config::load(client_schema(), sources_of(call));
+  const auto all = daemon::load_values(client_schema(), call);
   if (!all) return all.error();
   agent_address at;
   const auto& socket = all->get_string("api.socket");
@@ -51,12 +41,9 @@ base::result<agent_address> address_from(const daemon::invocation& call) {
   const auto to = http::endpoint::parse(socket.empty() ? listen : "unix:" + socket);
   if (!to) return to.error();
   at.to = *to;
-  if (const auto& path = all->get_string("http.token_file"); !path.empty()) {
-    std::ifstream file(path);
-    std::string line;
-    if (!std::getline(file, line)) return wrong("http.token_file: no token can be read from " + path);
-    at.token = base::trim(line);
-  }
+  auto token = http::read_token_file(all->get_string("http.token_file"));
+  if (!token) return token.error();
+  at.token = std::move(*token);
   return at;
 }
 
@@ -66,7 +53,7 @@ base::result<boost::json::object> call_agent(const agent_address& at, const api_
   request.method = what.method;
   request.target = what.target;
   request.token = at.token;
-  if (what.body) request.body = boost::json::serialize(*what.body);
+  if (what.body) request.body = base::write_json(*what.body);
   const auto answer = http::call_blocking(std::move(request));
   if (!answer) return base::make_error(answer.error().kind, "the agent does not answer: " + answer.error().message);
   if (answer->status >= 400) return http::error_of(*answer);
@@ -121,7 +108,7 @@ int print_done(const daemon::invocation& call, const api_call& what, const std::
   return with_agent(call, [&](const agent_address& at) {
     const auto answer = call_agent(at, what);
     if (!answer) return refuse(call, answer.error().message);
-    *call.out << (call.json ? boost::json::serialize(*answer) : done) << '\n';
+    *call.out << (call.json ? base::write_json(*answer) : done) << '\n';
     return daemon::exit_done;
   });
 }

@@ -7,16 +7,12 @@
 #include <string_view>
 
 #include "common/base/error.hpp"
-#include "common/config/values.hpp"
 #include "common/daemon/output.hpp"
 #include "common/daemon/subcommands.hpp"
 #include "common/http/client.hpp"
 #include "common/http/message.hpp"
 
 namespace fleet::agent::cli {
-
-/// The settings that the invocation names. Error: as `config::load`.
-base::result<config::values> load_values(const daemon::invocation& call);
 
 /// Where the agent listens, and the token for it. Only `api.socket`, `api.listen` and `http.token_file` need to be
 /// right: a client has no use for a database.

@@ -2,8 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <boost/json/serialize.hpp>
-
+#include "common/base/json.hpp"
 #include "singularity_agent/execution/child_process.hpp"
 
 namespace fleet::agent::execution {
@@ -46,7 +45,7 @@ asio::awaitable<base::result<std::vector<std::string>>> command_executor::recove
 }
 
 asio::awaitable<base::result<applied_change>> command_executor::apply(change_order what) {
-  auto input = boost::json::serialize(what.code_change);
+  auto input = base::write_json(what.code_change);
   auto ended = co_await call(lane::usual, "apply", what.proposal, std::move(input));
   if (!ended) co_return ended.error();
   if (!ended->ok()) co_return failed("apply", *ended);

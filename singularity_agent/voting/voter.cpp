@@ -131,7 +131,7 @@ boost::asio::awaitable<base::result<ballot>> voter::ask_command(boost::json::obj
   request.erase("remaining_ms");
   async::process_spec spec;
   spec.shell_command = settings_.command;
-  spec.stdin_text = boost::json::serialize(request) + "\n";
+  spec.stdin_text = base::write_json(request) + "\n";
   spec.timeout = std::max(std::min(settings_.command_timeout, remaining), std::chrono::milliseconds(1));
   spec.max_output_bytes = 64U * 1024;
   spec.environment["INSTANCE_ID"] = send_.self().str();

@@ -1,6 +1,8 @@
 #include "common/base/json.hpp"
 
 #include <catch2/catch.hpp>
+#include <limits>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -95,4 +97,21 @@ TEST_CASE("json: what is not one object of RFC 8259 is refused") {
     CHECK(read.error().kind == error_kind::invalid_input);
     CHECK_FALSE(read.error().message.empty());
   }
+}
+
+TEST_CASE("json: numbers are written short, and read back as they were") {
+  boost::json::object object;
+  object["half"] = 0.5;
+  object["large"] = 123456789012345680.0;
+  object["tiny"] = 1e-7;
+  object["whole"] = std::int64_t{-3};
+  object["text"] = "a\"\n\u00e9";
+  object["list"] = boost::json::array{0.1, true, nullptr, boost::json::object{{"k\t", 2.25}}};
+  const auto text = write_json(object);
+  CHECK(text ==
+        "{\"half\":0.5,\"large\":1.2345678901234568e+17,\"tiny\":1e-07,\"whole\":-3,\"text\":\"a\\\"\\n\u00e9\","
+        "\"list\":[0.1,true,null,{\"k\\t\":2.25}]}");
+  CHECK(parse_json_object(text)->at("half") == 0.5);
+  CHECK(parse_json_object(text)->at("tiny") == 1e-7);
+  CHECK_THROWS_AS(write_json(boost::json::value(std::numeric_limits<double>::quiet_NaN())), std::invalid_argument);
 }

@@ -89,6 +89,7 @@ bool is_condition(std::string_view code, std::size_t open_paren) {
 struct range {
   std::size_t begin = 0;
   std::size_t end = 0;
+  bool condition = false;  ///< of an if, while, for or switch
 };
 
 /// The end of an expression that begins at `at`: its `;`, or the bracket that ends what it stands in.
@@ -105,7 +106,7 @@ range full_expression(std::string_view code, std::size_t keyword_at) {
     --at;
     const char c = code[at];
     if (c == ';' || (c == '{' && is_block(code, at))) return {at + 1, end_of_expression(code, at + 1)};
-    if (c == '(' && is_condition(code, at)) return {at + 1, end_of_expression(code, at + 1)};
+    if (c == '(' && is_condition(code, at)) return {at + 1, end_of_expression(code, at + 1), true};
     if (c == '}') {
       const auto next = after(code, at + 1);
       const bool operand = next < code.size() && (code[next] == ',' || code[next] == ')' || code[next] == '(');
@@ -141,6 +142,7 @@ bool is_lambda(std::string_view code, std::size_t bracket) {
 }
 
 std::optional<std::string> trap_in(std::string_view code, range in) {
+  if (in.condition) return "condition";
   for (auto at = in.begin; at < in.end; ++at) {
     if (code[at] == '?') return "?:";
     if (code[at] == '{') return "braces";

@@ -1,5 +1,5 @@
-// Finds what g++ 12 miscompiles silently (double free): temporaries with owners in a full-expression that has
-// `co_await`.
+// Finds what g++ 12 miscompiles silently: temporaries with owners in a full-expression that has `co_await` (double free),
+// and a condition that awaits (in a coroutine without a local in its outermost scope the frame is not initialized).
 #pragma once
 #include <string>
 #include <string_view>
@@ -9,7 +9,7 @@ namespace fleet::layout {
 
 struct trap {
   int line = 0;      ///< of the co_await
-  std::string what;  ///< "capturing lambda", "braces" or "?:"
+  std::string what;  ///< "capturing lambda", "braces", "?:" or "condition"
 };
 
 /// Looks at every full-expression with `co_await`. Works on text, not on a syntax tree: it can be fooled by macros.
