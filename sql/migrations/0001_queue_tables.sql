@@ -13,7 +13,10 @@ create table quantumflow.queue (
   lane_count     int not null default 1 check (lane_count between 1 and 64),
   ordering_key   text[] not null,  -- path of the ordering key in the payload
   max_retries    int not null default 3 check (max_retries between 0 and 100),
-  retry_delay_ms int not null default 1000 check (retry_delay_ms between 1 and 60000));
+  retry_delay_ms int not null default 1000 check (retry_delay_ms between 1 and 60000),
+  -- Copies from `stream`, so that publishing needs one look-up: a shared queue's lanes in order, a broadcast's one stream.
+  shared_streams int[] not null default '{}',
+  shared_wake_id int);
 
 -- One addressable sequence of messages.
 create table quantumflow.stream (
@@ -73,6 +76,15 @@ create view quantumflow.message as
   select stream_id, msg_id, xid, enqueued_at, body from quantumflow.message_1 union all
   select stream_id, msg_id, xid, enqueued_at, body from quantumflow.message_2;
 
+-- The last numbered publications of each producer: what was published once is not published again. Appended, as positions
+-- of cursors are; the newest of a producer counts.
+create table quantumflow.producer_position (
+  producer    text not null check (length(producer) between 1 and 200),
+  sequence    bigint not null,
+  message_ids bigint[] not null,
+  at          timestamptz not null default clock_timestamp(),
+  primary key (producer, sequence));
+
 -- ── Failures only ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 -- Messages waiting for another attempt, and those that wait behind one with the same ordering key (attempts = 0).
@@ -120,6 +132,7 @@ create index on quantumflow.operator_action (cursor_id) where action = 'purge';
 -- Classes of advisory locks: (class, id).
 create function quantumflow.cursor_lock_class() returns int language sql immutable parallel safe as 'select 1902671';
 create function quantumflow.wake_lock_class() returns int language sql immutable parallel safe as 'select 1902672';
+create function quantumflow.producer_lock_class() returns int language sql immutable parallel safe as 'select 1902673';
 create function quantumflow.wake_channel(wake_id int) returns text language sql immutable parallel safe as
   $$ select 'quantumflow_' || wake_id $$;
 

@@ -66,70 +66,221 @@ begin
   elsif q.audience in ('broadcast', 'directed_or_broadcast') then
     perform quantumflow.find_or_add_stream(q, null, null);
   end if;
-end $$;
-
--- Which stream a message goes to. Errors name the argument.
-create function quantumflow.route(q quantumflow.queue, payload jsonb, recipient text) returns quantumflow.stream
-language plpgsql as $$
-declare to_instance text := recipient;
-begin
-  if q.audience = 'lanes' then
-    if recipient is not null then
-      raise exception 'recipient: queue "%" is shared by consumer groups; leave the recipient out', q.name
-        using errcode = 'invalid_parameter_value';
-    end if;
-    return quantumflow.find_or_add_stream(q, null,
-      ((hashtextextended(coalesce(payload #>> q.ordering_key, ''), 0) & 9223372036854775807) % q.lane_count)::int);
-  end if;
-  if q.audience = 'directed' and to_instance is null then
-    to_instance := payload ->> 'instance_id';
-  end if;
-  if to_instance is null and q.audience = 'directed' then
-    raise exception 'recipient: queue "%" needs the instance that the message is for', q.name
-      using errcode = 'invalid_parameter_value';
-  elsif to_instance is not null and q.audience = 'broadcast' then
-    raise exception 'recipient: queue "%" goes to every instance; leave the recipient out', q.name
-      using errcode = 'invalid_parameter_value';
-  elsif length(to_instance) not between 1 and 200 then
-    raise exception 'recipient: expected 1 to 200 characters' using errcode = 'invalid_parameter_value';
-  end if;
-  return quantumflow.find_or_add_stream(q, to_instance, null);
+  update quantumflow.queue t
+     set shared_streams = shared.ids, shared_wake_id = shared.wake_id
+    from (select array_agg(own.stream_id order by own.lane) as ids, min(own.wake_id) as wake_id
+            from quantumflow.stream own where own.queue_id = q.queue_id and own.recipient is null) shared
+   where t.queue_id = q.queue_id and shared.ids is not null;
 end $$;
 
 -- ── Publishing ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
--- Appends to the current segment. NOTIFY takes a lock that serializes commits, so it is only sent when somebody sleeps:
--- a sleeper holds the wake lock exclusively, publishers try it in shared mode until their commit, and a sleeper looks
--- once more after it got the lock. A broadcast has many sleepers and one lock cannot speak for all: always notified.
-create function quantumflow.append(s quantumflow.stream, body text) returns bigint language plpgsql as $$
+-- The lane of an ordering key, 0-based; messages without the key share the lane of the empty one.
+create function quantumflow.lane_of(ordering_key text, lane_count int) returns int language sql immutable parallel safe as $$
+  select ((hashtextextended(coalesce(ordering_key, ''), 0) & 9223372036854775807) % lane_count)::int
+$$;
+
+-- The stream of one instance, created where it is new: what is sent to an instance waits for it, seen yet or not.
+create function quantumflow.instance_stream(queue text, recipient text) returns quantumflow.stream language plpgsql as $$
 declare
-  current smallint;
-  new_id bigint;
+  q quantumflow.queue := quantumflow.find_queue(queue);
+  s quantumflow.stream;
 begin
-  select segment into current from quantumflow.current_segment;
-  if current = 0 then
-    insert into quantumflow.message_0 (stream_id, body) values (s.stream_id, append.body) returning msg_id into new_id;
-  elsif current = 1 then
-    insert into quantumflow.message_1 (stream_id, body) values (s.stream_id, append.body) returning msg_id into new_id;
-  else
-    insert into quantumflow.message_2 (stream_id, body) values (s.stream_id, append.body) returning msg_id into new_id;
+  if q.audience in ('lanes', 'broadcast') then
+    raise exception 'recipient: queue "%" %; leave the recipient out', q.name,
+      case q.audience when 'lanes' then 'is shared by consumer groups' else 'goes to every instance' end
+      using errcode = 'invalid_parameter_value';
+  elsif recipient is null then
+    raise exception 'recipient: queue "%" needs the instance that the message is for', q.name
+      using errcode = 'invalid_parameter_value';
+  elsif length(recipient) not between 1 and 200 then
+    raise exception 'recipient: expected 1 to 200 characters' using errcode = 'invalid_parameter_value';
   end if;
-  if (s.recipient is null and s.lane is null)
-     or not pg_try_advisory_xact_lock_shared(quantumflow.wake_lock_class(), s.wake_id) then
-    perform pg_notify(quantumflow.wake_channel(s.wake_id), '');
-  end if;
-  return new_id;
+  select * into s from quantumflow.stream t
+   where t.queue_id = q.queue_id and t.recipient = instance_stream.recipient and t.lane is null;
+  if not found then s := quantumflow.find_or_add_stream(q, recipient, null); end if;
+  return s;
 end $$;
 
+-- NOTIFY takes a lock that serializes commits, so it is only sent when somebody sleeps: a sleeper holds the wake lock
+-- exclusively, publishers try it in shared mode and keep it until their commit, and a sleeper looks once more after it got
+-- the lock. A broadcast has many sleepers and one lock cannot speak for all: always notified.
+create function quantumflow.wake(wake_id int, many_sleepers boolean) returns void language plpgsql as $$
+begin
+  if many_sleepers or not pg_try_advisory_xact_lock_shared(quantumflow.wake_lock_class(), wake_id) then
+    perform pg_notify(quantumflow.wake_channel(wake_id), '');
+  end if;
+end $$;
+
+-- One look-up, one insert and scalar variables: this is the path whose microseconds count.
 create function quantumflow.publish(queue text, payload jsonb, recipient text default null) returns bigint
 language plpgsql as $$
-declare q quantumflow.queue := quantumflow.find_queue(queue);
+declare
+  audience text;
+  key_path text[];
+  shared_streams int[];
+  wake_id int;
+  segment smallint;
+  to_instance text := recipient;
+  to_stream int;
+  many_sleepers boolean;
+  new_id bigint;
 begin
+  select q.audience, q.ordering_key, q.shared_streams, q.shared_wake_id, c.segment
+    into audience, key_path, shared_streams, wake_id, segment
+    from quantumflow.queue q, quantumflow.current_segment c where q.name = publish.queue;
+  if not found then perform quantumflow.find_queue(queue); end if;
   if payload is null or jsonb_typeof(payload) <> 'object' then
     raise exception 'payload: expected a JSON object, got %', coalesce(jsonb_typeof(payload), 'NULL')
       using errcode = 'invalid_parameter_value';
   end if;
-  return quantumflow.append(quantumflow.route(q, payload, recipient), payload::text);
+  many_sleepers := audience = 'broadcast' or (audience = 'directed_or_broadcast' and recipient is null);
+  if audience = 'lanes' and recipient is null then
+    to_stream := shared_streams[1 + quantumflow.lane_of(payload #>> key_path, cardinality(shared_streams))];
+  elsif many_sleepers and recipient is null then
+    to_stream := shared_streams[1];
+  else
+    if audience = 'directed' and recipient is null then to_instance := payload ->> 'instance_id'; end if;
+    select s.stream_id, s.wake_id into to_stream, wake_id from quantumflow.instance_stream(queue, to_instance) s;
+  end if;
+  if segment = 0 then
+    insert into quantumflow.message_0 (stream_id, body) values (to_stream, payload::text) returning msg_id into new_id;
+  elsif segment = 1 then
+    insert into quantumflow.message_1 (stream_id, body) values (to_stream, payload::text) returning msg_id into new_id;
+  else
+    insert into quantumflow.message_2 (stream_id, body) values (to_stream, payload::text) returning msg_id into new_id;
+  end if;
+  if many_sleepers or not pg_try_advisory_xact_lock_shared(quantumflow.wake_lock_class(), wake_id) then
+    perform pg_notify(quantumflow.wake_channel(wake_id), '');
+  end if;
+  return new_id;
 end $$;
 comment on function quantumflow.publish is
   'Publishes a message in the caller''s transaction and returns its id. recipient: the instance, for queues that are addressed to one.';
+
+-- Every payload is parsed: what is no JSON object would fail its readers.
+create function quantumflow.check_payloads(payloads text[]) returns void language plpgsql as $$
+declare wrong text;
+begin
+  select json_typeof(p::json) into wrong from unnest(payloads) p
+   where p is null or json_typeof(p::json) <> 'object' limit 1;
+  if found then
+    raise exception 'payloads: expected JSON objects, got %', coalesce(wrong, 'NULL')
+      using errcode = 'invalid_parameter_value';
+  end if;
+exception when invalid_text_representation then
+  raise exception 'payloads: expected JSON objects: %', sqlerrm using errcode = 'invalid_parameter_value';
+end $$;
+
+-- The streams of messages to instances, one a payload; wakes their sleepers.
+create function quantumflow.instance_streams(to_queue quantumflow.queue, payloads text[], recipients text[])
+returns int[] language plpgsql as $$
+declare
+  instances text[] := recipients;
+  found_streams jsonb := '{}';
+  s quantumflow.stream;
+  one text;
+begin
+  if to_queue.audience = 'directed' then
+    instances := array(select coalesce(r, p::json ->> 'instance_id')
+                         from unnest(payloads) with ordinality a(p, n)
+                         left join unnest(recipients) with ordinality b(r, n) using (n) order by n);
+  elsif instances is null then
+    instances := array_fill(null::text, array[cardinality(payloads)]);
+  end if;
+  for one in select distinct i from unnest(instances) i loop
+    if one is null and to_queue.audience = 'directed_or_broadcast' then
+      perform quantumflow.wake(to_queue.shared_wake_id, true);
+    else
+      s := quantumflow.instance_stream(to_queue.name, one);
+      found_streams := found_streams || jsonb_build_object(one, s.stream_id);
+      perform quantumflow.wake(s.wake_id, false);
+    end if;
+  end loop;
+  return array(select coalesce((found_streams ->> i)::int, to_queue.shared_streams[1]) from unnest(instances) i);
+end $$;
+
+-- publish_many without the check that every payload is a JSON object: for callers that wrote the JSON themselves.
+create function quantumflow.append_many(queue text, payloads text[], keys text[] default null,
+                                        recipients text[] default null) returns bigint[] language plpgsql as $$
+declare
+  q quantumflow.queue := quantumflow.find_queue(queue);
+  n int := cardinality(payloads);
+  segment smallint;
+  streams int[];
+  ids bigint[];
+begin
+  if n = 0 then return '{}'; end if;
+  if n is null or n > 10000 then
+    raise exception 'payloads: expected at most 10000' using errcode = 'invalid_parameter_value';
+  elsif cardinality(keys) <> n or cardinality(recipients) <> n then
+    raise exception '%: expected one for each payload', case when cardinality(keys) <> n then 'keys' else 'recipients' end
+      using errcode = 'invalid_parameter_value';
+  end if;
+  if q.audience in ('lanes', 'broadcast') and coalesce(cardinality(array_remove(recipients, null)), 0) = 0 then
+    streams := case
+      when cardinality(q.shared_streams) = 1 then array_fill(q.shared_streams[1], array[n])
+      when keys is null then array(select q.shared_streams[1 + quantumflow.lane_of(p::json #>> q.ordering_key, q.lane_count)]
+                                     from unnest(payloads) p)
+      else array(select q.shared_streams[1 + quantumflow.lane_of(k, q.lane_count)] from unnest(keys) k) end;
+    perform quantumflow.wake(q.shared_wake_id, q.audience = 'broadcast');
+  else
+    streams := quantumflow.instance_streams(q, payloads, recipients);
+  end if;
+  select c.segment into segment from quantumflow.current_segment c;
+  ids := array(select nextval('quantumflow.message_id') from generate_series(1, n));
+  if segment = 0 then
+    insert into quantumflow.message_0 (stream_id, msg_id, body) select * from unnest(streams, ids, payloads);
+  elsif segment = 1 then
+    insert into quantumflow.message_1 (stream_id, msg_id, body) select * from unnest(streams, ids, payloads);
+  else
+    insert into quantumflow.message_2 (stream_id, msg_id, body) select * from unnest(streams, ids, payloads);
+  end if;
+  return ids;
+end $$;
+
+create function quantumflow.publish_many(queue text, payloads text[], keys text[] default null,
+                                         recipients text[] default null) returns bigint[] language plpgsql as $$
+begin
+  perform quantumflow.check_payloads(payloads);
+  return quantumflow.append_many(queue, payloads, keys, recipients);
+end $$;
+comment on function quantumflow.publish_many is
+  'Publishes many messages at once and returns their ids in order. keys: each payload''s ordering key (left out: read from the payload). recipients: as publish.';
+
+-- A producer that numbers its publications (ascending; gaps are allowed) may repeat one after a COMMIT whose reply was
+-- lost, or from its spool: what was published is not published again, and the ids are those of the first time (empty
+-- where a later publication has replaced them).
+create function quantumflow.publish_once(producer text, sequence bigint, queue text, payloads text[],
+                                         keys text[] default null, recipients text[] default null) returns bigint[]
+language plpgsql as $$
+declare
+  last quantumflow.producer_position;
+  ids bigint[];
+begin
+  perform pg_advisory_xact_lock(quantumflow.producer_lock_class(), hashtext(producer));
+  select * into last from quantumflow.producer_position p
+   where p.producer = publish_once.producer order by p.producer desc, p.sequence desc limit 1;
+  if last.sequence >= publish_once.sequence then
+    return coalesce((select p.message_ids from quantumflow.producer_position p
+                      where p.producer = publish_once.producer and p.sequence = publish_once.sequence), '{}');
+  end if;
+  ids := quantumflow.publish_many(queue, payloads, keys, recipients);
+  insert into quantumflow.producer_position (producer, sequence, message_ids) values (producer, sequence, ids);
+  return ids;
+end $$;
+comment on function quantumflow.publish_once is
+  'publish_many for a producer that numbers its publications: repeated with the same number, it changes nothing.';
+
+-- Deletes positions that newer ones have replaced, and those of producers that have been silent for a week.
+create function quantumflow.trim_producers() returns bigint language plpgsql as $$
+declare trimmed bigint;
+begin
+  delete from quantumflow.producer_position p
+   where p.at < clock_timestamp() - interval '7 days'
+      or (p.at < clock_timestamp() - interval '1 minute'
+          and exists (select from quantumflow.producer_position later
+                       where later.producer = p.producer and later.sequence > p.sequence));
+  get diagnostics trimmed = row_count;
+  return trimmed;
+end $$;
