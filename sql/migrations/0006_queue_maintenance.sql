@@ -16,5 +16,5 @@ begin
     trimmed := trimmed + n;
   end loop;
   delete from quantumflow.retry r where r.taken_by is not null and r.taken_by <> coalesce(pg_current_xact_id_if_assigned(), '0');
-  return trimmed + quantumflow.trim_producers();
+  return trimmed + quantumflow.trim_producers() + quantumflow.trim_effects();
 end $$;
