@@ -67,6 +67,9 @@ void add_consensus(config::schema& to) {
   to.add(bounded(made("consensus.voting_timeout_ms", value_type::duration_ms, "30000",
                       "How long a vote stays open; undecided then means rejected."),
                  100, 86'400'000, "ms"));
+  to.add(bounded(made("consensus.voters_wait_ms", value_type::duration_ms, "5000",
+                      "How long a vote waits for min_votes voters to be present before it opens with fewer."),
+                 0, 3'600'000, "ms"));
   to.add(made("consensus.proposer_may_vote", value_type::boolean, "true",
               "Whether the proposing instance is part of the electorate."));
   to.add(bounded(
@@ -171,6 +174,7 @@ base::result<consensus::engine_settings> consensus_from(const config::values& al
   if (const auto fits = consensus::check(rules); !fits) return fits.error();
   made_of.voting_timeout = all.get_ms("consensus.voting_timeout_ms");
   made_of.heartbeat_timeout = all.get_ms("instances.heartbeat_timeout_ms");
+  made_of.voters_wait = all.get_ms("consensus.voters_wait_ms");
   made_of.proposer_may_vote = all.get_bool("consensus.proposer_may_vote");
   return made_of;
 }

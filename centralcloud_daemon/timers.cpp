@@ -14,7 +14,7 @@ using std::chrono::milliseconds;
 constexpr milliseconds longest_sleep{1'000};
 constexpr milliseconds shortest_sleep{5};
 /// Something is due and could not be done: another coordinator has it in hand, or what was said in time still waits in
-/// its queue.
+/// its queue, or a vote waits for voters.
 constexpr milliseconds blocked_sleep{100};
 constexpr std::chrono::seconds trim_interval{10};
 /// After so many pieces of work the connection goes back and stop is looked at, even if more is due.
@@ -51,13 +51,15 @@ awaitable<milliseconds> timers::pass(postgres::connection& connection, async::st
 }
 
 awaitable<bool> timers::work_once(postgres::connection& connection) {
+  const auto open_it = [this](postgres::transaction& open) { return votes_.open_due(open); };
+  const bool opened = co_await postgres::in_transaction(connection, open_it);
   const auto decide = [this](postgres::transaction& open) { return votes_.decide_due(open); };
   const bool decided = co_await postgres::in_transaction(connection, decide);
   const auto confirm = [this](postgres::transaction& open) { return changes_.confirm_due(open); };
   const bool confirmed = co_await postgres::in_transaction(connection, confirm);
   const auto silence = [this](postgres::transaction& open) { return changes_.report_silence(open); };
   const bool told = co_await postgres::in_transaction(connection, silence);
-  co_return decided || confirmed || told;
+  co_return opened || decided || confirmed || told;
 }
 
 }  // namespace fleet::central

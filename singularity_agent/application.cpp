@@ -14,6 +14,7 @@
 #include "singularity_agent/consumers.hpp"
 #include "singularity_agent/database.hpp"
 #include "singularity_agent/instance_repository.hpp"
+#include "singularity_agent/intake/intake.hpp"
 #include "singularity_agent/metrics/reporter.hpp"
 #include "singularity_agent/metrics/watch.hpp"
 #include "singularity_agent/settings.hpp"
@@ -80,6 +81,8 @@ struct application::parts {
       rollback_pool, *executor, flow, measure, executions, wake, events, log, rollback_options_of(current)};
   metrics::watch watch{pool, measure, samples, wake, log, current.metrics.interval};
   metrics::reporter reporter{pool, out, samples, wake, log};
+  intake::applier applier{{queue, votes, out, samples, wake, form_of(current)}};
+  std::unique_ptr<intake::intake> taking{};
   consumers in{{queue.repository(), executions, known_patterns, votes, events, wake, log}};
   http::event_hub hub{loop.executor()};
   api::step_feed feed{pool, queue.repository(), hub, wake};
@@ -88,6 +91,7 @@ struct application::parts {
   daemon::supervisor supervisor{
       loop.executor(), loop.stop_token(), log, registry, health, daemon::restart_or_stop(loop, "singularity")};
 
+  bool open_spool();
   bool listen();
   awaitable<bool> wait_for_schema();
   awaitable<void> recover_repository();
@@ -112,7 +116,7 @@ application::~application() = default;
 
 awaitable<void> application::run() {
   auto& all = *parts_;
-  if (!all.listen()) co_return;
+  if (!all.open_spool() || !all.listen()) co_return;
   all.loop.on_reload([&all] { all.apply_reload(); });
   const bool fits = co_await all.wait_for_schema();
   if (fits) {
@@ -133,6 +137,33 @@ void application::parts::refuse(const std::string& what, const base::error& why)
   loop.request_stop(what, configuration ? daemon::exit_usage : daemon::exit_refused);
 }
 
+/// Opened before the API: what that accepts must have a place to go.
+bool application::parts::open_spool() {
+  std::unique_ptr<quantumflow::spool> spool;
+  const auto path = spool_path_of(current);
+  if (!path.empty()) {
+    quantumflow::spool_options options;
+    options.path = path;
+    options.max_bytes = current.spool.max_bytes;
+    auto opened = quantumflow::spool::open(std::move(options));
+    if (!opened) {
+      refuse("spool", opened.error());
+      return false;
+    }
+    spool = std::move(*opened);
+    const auto held = spool->stats();
+    log.info("spool_opened", "items wait in it", {{"path", path}, {"items", held.entries}});
+    if (held.unreadable_total > 0)
+      log.error("spool_damaged", "items could not be read; the damaged file is kept",
+                {{"ever", held.unreadable_total}});
+  } else {
+    log.warning("no_spool", "spool.path is empty: nothing is accepted while the database is away");
+  }
+  intake::intake::parts with{pool, applier, current.instance, log, registry};
+  taking = std::make_unique<intake::intake>(std::move(with), std::move(spool));
+  return true;
+}
+
 bool application::parts::listen() {
   auto token = http::read_token_file(current.api.token_file);
   if (!token) {
@@ -146,7 +177,8 @@ bool application::parts::listen() {
   options.metrics_prefix = "singularity";
   http::router routes;
   http::add_health_routes(routes, health, registry);
-  api::add_routes(routes, {pool, queue, votes, out, executions, samples, known_patterns, hub, wake, form_of(current)});
+  api::add_routes(routes,
+                  {pool, *taking, queue.repository(), votes.repository(), executions, known_patterns, hub, wake});
   server = std::make_unique<http::server>(loop.executor(), std::move(options), std::move(routes), log, registry);
   const auto started = server->start();
   if (!started) {
@@ -221,6 +253,7 @@ void application::parts::start_workers() {
   supervisor.supervise("execution", [this](stop_token stop) { return flow.run(std::move(stop)); });
   supervisor.supervise("rollback", [this](stop_token stop) { return rollbacks.run(std::move(stop)); });
   supervisor.supervise("watch", [this](stop_token stop) { return watch.run(std::move(stop)); });
+  supervisor.supervise("spool", [this](stop_token stop) { return taking->replay(std::move(stop)); });
   supervisor.supervise("reporter", [this](stop_token stop) { return reporter.run(std::move(stop)); });
   supervisor.supervise("events", [this](stop_token stop) { return feed.run(std::move(stop)); });
   if (votes.mode() == voter_mode::command)

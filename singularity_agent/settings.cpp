@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <cstdlib>
+#include <filesystem>
+
 #include "common/base/text.hpp"
 
 namespace fleet::agent {
@@ -55,7 +58,13 @@ void add_instance(config::schema& to) {
   to.add(text("api.listen", "", "host:port of the local API besides the socket; needs a token unless it is loopback."));
   to.add(
       text("http.token_file", "", "File with the bearer token that changing calls need on api.listen and the socket."));
-  to.add(text("spool.path", "", "Where proposals and metrics are kept while the database is away."));
+  to.add(text("spool.path", "auto",
+              "SQLite file that keeps what is handed in while the database is away. auto: spool.db in the service "
+              "manager's state directory, else beside api.socket; empty: none."));
+  auto size = number("spool.max_mb", value_type::integer, "64", {1, 10'000},
+                     "Most that the spool holds; when it is full metrics make room, and the rest is refused.");
+  size.unit = "MiB";
+  to.add(size);
 }
 
 void add_voter(config::schema& to) {
@@ -192,6 +201,18 @@ std::shared_ptr<const config::schema> agent_schema() {
   return made;
 }
 
+std::string spool_path_of(const agent_settings& settings) {
+  if (settings.spool.path != "auto") return settings.spool.path;
+  constexpr auto name = "spool.db";
+  // systemd names several directories with colons between them; the first is ours.
+  if (const char* state = std::getenv("STATE_DIRECTORY"); state != nullptr && *state != '\0') {
+    const std::string_view all(state);
+    return std::filesystem::path(all.substr(0, all.find(':'))) / name;
+  }
+  if (settings.api.socket.empty()) return {};
+  return std::filesystem::path(settings.api.socket).parent_path() / name;
+}
+
 base::result<voting::policy_settings> policy_from(const config::values& all) {
   voting::policy_settings policy;
   policy.max_risk_score = all.get_decimal("voter.max_risk_score");
@@ -215,7 +236,8 @@ base::result<agent_settings> settings_from(const config::values& all) {
   settings.api.socket = all.get_string("api.socket");
   settings.api.listen = all.get_string("api.listen");
   settings.api.token_file = all.get_string("http.token_file");
-  settings.spool_path = all.get_string("spool.path");
+  settings.spool.path = all.get_string("spool.path");
+  settings.spool.max_bytes = static_cast<std::uint64_t>(all.get_int("spool.max_mb")) * 1024 * 1024;
   const auto& mode = all.get_string("voter.mode");
   settings.voter.mode = mode == "policy"    ? voter_mode::policy
                         : mode == "command" ? voter_mode::command

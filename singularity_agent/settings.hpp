@@ -62,13 +62,18 @@ struct api_settings {
   std::string token_file;
 };
 
+struct spool_settings {
+  std::string path;  ///< "auto"; empty: none
+  std::uint64_t max_bytes = 0;
+};
+
 struct agent_settings {
   base::instance_id instance;
   std::vector<std::string> roles;
   std::chrono::milliseconds heartbeat{};
   config::core_settings core;
   api_settings api;
-  std::string spool_path;
+  spool_settings spool;
   voter_settings voter;
   executor_settings executor;
   metrics_settings metrics;
@@ -78,6 +83,9 @@ struct agent_settings {
 /// Error `invalid_input` where settings that are right by themselves do not fit together (a command voter without a
 /// command); names the keys.
 base::result<agent_settings> settings_from(const config::values& all);
+
+/// Where the spool lies ("auto" resolved); empty where there is none.
+std::string spool_path_of(const agent_settings& settings);
 
 /// The voter's policy alone: what may change while the agent runs.
 base::result<voting::policy_settings> policy_from(const config::values& all);

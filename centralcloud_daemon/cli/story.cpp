@@ -51,7 +51,7 @@ boost::json::array samples_of(const boost::json::object& story) {
       if (!breaches.empty()) breaches += ", ";
       breaches += breach.as_object().at("reason").as_string();
     }
-    sample["breaches"] = std::move(breaches);
+    sample["breaches"] = breaches;
   }
   return samples;
 }

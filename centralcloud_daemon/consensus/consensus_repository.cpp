@@ -64,15 +64,26 @@ boost::asio::awaitable<received_proposal> receive_proposal(postgres::transaction
 }
 
 boost::asio::awaitable<opened_vote> open_vote(postgres::transaction& open, vote_opening how) {
-  auto args =
-      postgres::make_params(how.proposal, how.timeout.count(), how.heartbeat_timeout.count(), how.proposer_may_vote);
+  auto args = postgres::make_params(how.proposal, how.timeout.count(), how.heartbeat_timeout.count(),
+                                    how.proposer_may_vote, how.min_voters, how.voters_wait.count());
   const auto answer = co_await open.query(
-      "select deadline, electorate_size from centralcloud.open_vote($1, $2, $3, $4)", std::move(args));
+      "select deadline, electorate_size from centralcloud.open_vote($1, $2, $3, $4, $5, $6)", std::move(args));
   const auto row = answer.single();
   opened_vote opened;
-  opened.deadline = row.get<base::timestamp>("deadline");
+  opened.deadline = row.get<std::optional<base::timestamp>>("deadline");
   opened.electorate_size = row.get<std::int64_t>("electorate_size");
   co_return opened;
+}
+
+boost::asio::awaitable<std::optional<messages::proposal_for_consensus>> take_waiting_proposal(
+    postgres::transaction& open, vote_opening how) {
+  auto args = postgres::make_params(how.heartbeat_timeout.count(), how.proposer_may_vote, how.min_voters,
+                                    how.voters_wait.count());
+  const auto answer =
+      co_await open.query("select centralcloud.take_waiting_proposal($1, $2, $3, $4) as body", std::move(args));
+  const auto body = answer.single().get<std::optional<boost::json::object>>("body");
+  if (!body) co_return std::nullopt;
+  co_return messages::proposal_for_consensus::decode(*body).value();
 }
 
 boost::asio::awaitable<recorded_vote> record_vote(postgres::transaction& open, messages::vote vote) {

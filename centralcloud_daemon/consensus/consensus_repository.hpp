@@ -34,13 +34,19 @@ struct vote_opening {
   std::chrono::milliseconds timeout{};
   std::chrono::milliseconds heartbeat_timeout{};
   bool proposer_may_vote = true;
+  std::int64_t min_voters = 0;              ///< with fewer present it is not opened yet
+  std::chrono::milliseconds voters_wait{};  ///< after this it is opened all the same
 };
 struct opened_vote {
-  base::timestamp deadline;  ///< the database's clock
+  std::optional<base::timestamp> deadline;  ///< the database's clock; nothing: not opened yet
   std::int64_t electorate_size = 0;
 };
-/// Fixes the electorate and the deadline.
+/// Fixes the electorate and the deadline, or waits for voters.
 boost::asio::awaitable<opened_vote> open_vote(postgres::transaction& open, vote_opening how);
+/// A proposal that waited for voters and need not any longer, locked until the transaction ends. `how.proposal` is not
+/// looked at.
+boost::asio::awaitable<std::optional<messages::proposal_for_consensus>> take_waiting_proposal(
+    postgres::transaction& open, vote_opening how);
 
 enum class vote_reception { counted, not_in_electorate, after_decision, same, different, unknown_proposal };
 struct recorded_vote {

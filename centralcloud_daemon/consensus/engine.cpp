@@ -79,13 +79,30 @@ boost::asio::awaitable<void> engine::decide_or_open(postgres::transaction& open,
     co_await carry_out(open, proposal.proposal_id, std::move(*at_once));
     co_return;
   }
+  co_await open_or_wait(open, proposal);
+}
+
+vote_opening engine::opening() const {
   vote_opening how;
-  how.proposal = proposal.proposal_id;
   how.timeout = settings_.voting_timeout;
   how.heartbeat_timeout = settings_.heartbeat_timeout;
   how.proposer_may_vote = settings_.proposer_may_vote;
+  how.min_voters = settings_.rules.min_votes;
+  how.voters_wait = settings_.voters_wait;
+  return how;
+}
+
+boost::asio::awaitable<void> engine::open_or_wait(postgres::transaction& open,
+                                                  const messages::proposal_for_consensus& proposal) {
+  auto how = opening();
+  how.proposal = proposal.proposal_id;
   const auto opened = co_await open_vote(open, std::move(how));
-  auto request = request_for(proposal, opened.deadline);
+  if (!opened.deadline) {
+    log_.info("waiting_for_voters", "too few voters are present; the vote opens when there are enough",
+              {{"proposal_id", proposal.proposal_id}, {"present", opened.electorate_size}});
+    co_return;
+  }
+  auto request = request_for(proposal, *opened.deadline);
   or_throw(co_await out_.send_voting_request(open, std::move(request)));
   const auto required = required_votes(settings_.rules, opened.electorate_size);
   log_.info("vote_opened", "vote opened",
@@ -95,6 +112,14 @@ boost::asio::awaitable<void> engine::decide_or_open(postgres::transaction& open,
         "electorate_too_small", "fewer voters than votes required: only a veto or the deadline can decide",
         {{"proposal_id", proposal.proposal_id}, {"electorate", opened.electorate_size}, {"required", required}});
   }
+}
+
+boost::asio::awaitable<bool> engine::open_due(postgres::transaction& open) {
+  auto how = opening();
+  const auto waiting = co_await take_waiting_proposal(open, std::move(how));
+  if (!waiting) co_return false;
+  co_await open_or_wait(open, *waiting);
+  co_return true;
 }
 
 boost::asio::awaitable<std::optional<decision>> engine::without_vote(postgres::transaction& open,

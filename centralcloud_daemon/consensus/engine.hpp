@@ -20,6 +20,8 @@ struct engine_settings {
   std::chrono::milliseconds voting_timeout{30'000};
   std::chrono::milliseconds heartbeat_timeout{15'000};  ///< an instance not heard of for longer is in no electorate
   bool proposer_may_vote = true;
+  /// How long a vote waits for `min_votes` voters to be present before it opens with fewer.
+  std::chrono::milliseconds voters_wait{0};
 };
 
 /// For the loop's thread. All state is in the database, so several engines, in one process or in many, work side by
@@ -36,6 +38,8 @@ class engine {
                                                                 messages::proposal_for_consensus proposal);
   /// Rejected: there is no such proposal. Any other vote is recorded, or refused with an entry in the audit log.
   boost::asio::awaitable<quantumflow::outcome> receive_vote(postgres::transaction& open, messages::vote vote);
+  /// Opens one vote that waited for voters. False: none can be opened.
+  boost::asio::awaitable<bool> open_due(postgres::transaction& open);
   /// Decides one proposal whose voting time is over. False: none is due.
   boost::asio::awaitable<bool> decide_due(postgres::transaction& open);
 
@@ -52,6 +56,9 @@ class engine {
   boost::asio::awaitable<std::optional<decision>> without_vote(postgres::transaction& open,
                                                                const messages::proposal_for_consensus& proposal,
                                                                const messages::safety_profile& profile);
+  vote_opening opening() const;
+  boost::asio::awaitable<void> open_or_wait(postgres::transaction& open,
+                                            const messages::proposal_for_consensus& proposal);
   decision judge(const question& about) const;
   boost::asio::awaitable<void> carry_out(postgres::transaction& open, base::proposal_id proposal, decision made);
 

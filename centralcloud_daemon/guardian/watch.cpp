@@ -142,7 +142,7 @@ boost::asio::awaitable<void> watch::learn(postgres::transaction& open, std::stri
   messages::safety_profile_update update;
   update.instance_id = base::instance_id(std::string(messages::broadcast_instance));
   update.agent_type = std::move(agent_type);
-  update.profile = std::move(profile);
+  update.profile = profile;
   update.source = entry.source;
   or_throw(co_await out_.send_safety_profile_update(open, std::move(update)));
 }

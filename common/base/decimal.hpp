@@ -27,7 +27,7 @@ class decimal {
   /// Shortest form: "0.85", "3", "-0.5".
   std::string str() const;
 
-  constexpr auto operator<=>(const decimal&) const = default;
+  constexpr auto operator<=>(const decimal&) const = default;  // NOLINT(modernize-use-nullptr): a false alarm
   friend constexpr decimal operator+(decimal a, decimal b) { return decimal(a.value_ + b.value_); }
   friend constexpr decimal operator-(decimal a, decimal b) { return decimal(a.value_ - b.value_); }
 

@@ -59,6 +59,7 @@ std::string format_table(const std::vector<column>& columns, const json::array& 
   std::vector<std::size_t> widths;
   std::vector<bool> numeric(columns.size(), !rows.empty());
   std::vector<std::vector<std::string>> cells;
+  widths.reserve(columns.size());
   for (const auto& column : columns) widths.push_back(width_of(column.title));
   for (const auto& row : rows) {
     auto& line = cells.emplace_back();

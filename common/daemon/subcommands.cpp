@@ -66,7 +66,7 @@ std::string parse(const subcommand& command, const std::vector<std::string>& wor
 
 std::string invocation::option(std::string_view name, std::string fallback) const {
   const auto found = options.find(name);
-  return found == options.end() ? std::move(fallback) : found->second;
+  return found == options.end() ? fallback : found->second;
 }
 
 command_table::command_table(std::string program, std::string sentence, std::string version)

@@ -134,7 +134,7 @@ class life {
 
 template <class State>
 asio::awaitable<void> supervise_until_stop(std::shared_ptr<State> shared, std::string name, supervisor::worker run) {
-  life<State> one(shared, std::move(name));
+  life<State> one(shared, name);
   ending how;
   while (true) {
     one.begin_run();

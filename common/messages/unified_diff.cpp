@@ -106,7 +106,7 @@ std::optional<std::string> parse_git_line(std::string_view text) {
     return second ? strip_one(*second) : std::nullopt;
   }
   for (auto blank = text.find(' '); blank != std::string_view::npos; blank = text.find(' ', blank + 1)) {
-    const auto first = strip_one(text.substr(0, blank));
+    auto first = strip_one(text.substr(0, blank));
     if (first && first == strip_one(text.substr(blank + 1))) return first;
   }
   return std::nullopt;

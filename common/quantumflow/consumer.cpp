@@ -1,5 +1,7 @@
 #include "common/quantumflow/consumer.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <exception>
 #include <random>

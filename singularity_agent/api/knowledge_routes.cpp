@@ -4,8 +4,7 @@
 #include <optional>
 #include <utility>
 
-#include "common/messages/metrics.hpp"
-#include "common/messages/vote_choice.hpp"
+#include "common/messages/reader.hpp"
 #include "singularity_agent/api/answers.hpp"
 #include "singularity_agent/api/routes.hpp"
 #include "singularity_agent/database.hpp"
@@ -27,60 +26,23 @@ class knowledge_handlers {
 
   awaitable<response> waiting_votes(request) {
     auto connection = co_await with_.connections.acquire(connection_wait);
-    auto waiting = co_await with_.votes.repository().waiting(*connection, max_votes_shown);
+    auto waiting = co_await with_.votes.waiting(*connection, max_votes_shown);
     co_return named_list("votes", std::move(waiting));
   }
 
   awaitable<response> vote(request from) {
-    const auto body = body_of(from);
-    messages::reader in(body);
-    voting::vote_answer answer;
-    answer.proposal = in.proposal_id();
-    answer.choice = messages::read_vote_choice(in);
-    answer.confidence = in.number("confidence", messages::unit_range);
-    answer.reason = in.text("reason", messages::free_text);
-    answer.answered_by = "person";
-    if (!in.ok()) co_return http::problem(in.error());
-    boost::json::object reply;
-    reply["proposal_id"] = answer.proposal.str();
-    reply["vote"] = messages::to_string(answer.choice);
-    const auto cast = co_await with_.votes.vote(std::move(answer));
-    if (!cast) co_return http::problem(cast.error());
-    co_return http::json_response(202, std::move(reply));
+    auto taken = co_await with_.intake.take(intake::kind::vote, body_of(from));
+    co_return http::json_response(202, std::move(taken.reply));
   }
 
   awaitable<response> tell_metrics(request from) {
-    const auto body = body_of(from);
-    messages::reader in(body);
-    const auto agent_type = in.id("agent_type");
-    const auto metrics = messages::read_metrics(in, "metrics");
-    if (!in.ok()) co_return http::problem(in.error());
-    auto connection = co_await with_.connections.acquire(connection_wait);
-    co_await with_.samples.tell(*connection, agent_type, messages::encode_metrics(metrics));
-    boost::json::object reply;
-    reply["agent_type"] = agent_type;
-    reply["accepted"] = metrics.size();
-    co_return http::json_response(202, std::move(reply));
+    auto taken = co_await with_.intake.take(intake::kind::agent_metrics, body_of(from));
+    co_return http::json_response(202, std::move(taken.reply));
   }
 
   awaitable<response> report_pattern(request from) {
-    const auto body = body_of(from);
-    messages::reader in(body);
-    messages::pattern_discovered pattern;
-    pattern.pattern_type = in.id("pattern_type");
-    pattern.pattern = messages::read_code_pattern(in);
-    pattern.success_rate = in.number("success_rate", messages::unit_range);
-    pattern.agent_type = in.id("agent_type");
-    pattern.usage_count = in.optional_integer("usage_count");
-    if (!in.ok()) co_return http::problem(in.error());
-    const auto work = [&](postgres::transaction& open) -> awaitable<base::message_id> {
-      auto sent = co_await with_.send.report_pattern_to_aggregator(open, pattern);
-      co_return value_or_throw(std::move(sent));
-    };
-    const auto id = co_await transact(with_.connections, work);
-    boost::json::object reply;
-    reply["message_id"] = base::to_int(id);
-    co_return http::json_response(202, std::move(reply));
+    auto taken = co_await with_.intake.take(intake::kind::pattern, body_of(from));
+    co_return http::json_response(202, std::move(taken.reply));
   }
 
   awaitable<response> suggest(request from) {
@@ -112,7 +74,7 @@ class knowledge_handlers {
     if (all.empty()) {
       fail(base::error_kind::not_found, fmt::format("no safety profile of agent type '{}' is known here", *agent_type));
     }
-    co_return http::json_response(200, std::move(all[0]));
+    co_return http::json_response(200, all[0]);
   }
 
  private:

@@ -3,7 +3,6 @@
 #include <memory>
 #include <utility>
 
-#include "common/messages/metrics.hpp"
 #include "singularity_agent/api/answers.hpp"
 #include "singularity_agent/api/routes.hpp"
 #include "singularity_agent/database.hpp"
@@ -24,24 +23,8 @@ class proposal_handlers {
   explicit proposal_handlers(parts with) : with_(with) {}
 
   awaitable<response> submit(request from) {
-    const auto body = body_of(from);
-    auto what = proposals::parse_submission(body, with_.form);
-    if (!what) co_return http::problem(what.error());
-    const auto id = what->proposal_id;
-    auto answer = co_await with_.queue.submit(std::move(*what));
-    switch (answer.outcome) {
-      case proposals::submit_outcome::other:
-        fail(base::error_kind::conflict,
-             fmt::format("proposal_id: there is a proposal '{}' with other content", id.str()));
-      case proposals::submit_outcome::full:
-        fail(base::error_kind::unavailable, "too many proposals wait to be sent");
-      case proposals::submit_outcome::created:
-      case proposals::submit_outcome::same:
-        break;
-    }
-    boost::json::object reply;
-    for (const auto* name : {"proposal_id", "status", "priority_score"}) reply[name] = answer.proposal[name];
-    co_return http::json_response(201, std::move(reply));
+    auto taken = co_await with_.intake.take(intake::kind::proposal, body_of(from));
+    co_return http::json_response(taken.spooled ? 202 : 201, std::move(taken.reply));
   }
 
   awaitable<response> list(request from) {
@@ -59,40 +42,24 @@ class proposal_handlers {
       }
     }
     auto connection = co_await with_.connections.acquire(connection_wait);
-    auto found = co_await with_.queue.repository().list(*connection, std::move(query));
+    auto found = co_await with_.proposals.list(*connection, std::move(query));
     co_return named_list("proposals", std::move(found));
   }
 
   awaitable<response> one(request from) {
     const base::proposal_id id(from.parameter("id"));
     auto connection = co_await with_.connections.acquire(connection_wait);
-    auto story = co_await with_.queue.repository().story(*connection, id);
+    auto story = co_await with_.proposals.story(*connection, id);
     if (!story) fail(base::error_kind::not_found, fmt::format("there is no proposal '{}' here", id.str()));
     co_return http::json_response(200, std::move(*story));
   }
 
   awaitable<response> report(request from) {
-    const base::proposal_id id(from.parameter("id"));
-    const auto body = body_of(from);
-    messages::reader in(body);
-    const auto metrics = messages::read_metrics(in);
-    if (!in.ok()) co_return http::problem(in.error());
-    std::string outcome;
-    {
-      auto connection = co_await with_.connections.acquire(connection_wait);
-      outcome = co_await with_.samples.report(*connection, id, messages::encode_metrics(metrics));
-    }
-    if (outcome == "unknown")
-      fail(base::error_kind::not_found, fmt::format("there is no proposal '{}' here", id.str()));
-    if (outcome != "recorded") {
-      fail(base::error_kind::conflict,
-           fmt::format("proposal '{}' is {}: no metrics of it are expected", id.str(), outcome));
-    }
-    with_.wake.samples.notify();
-    boost::json::object reply;
-    reply["proposal_id"] = id.str();
-    reply["accepted"] = metrics.size();
-    co_return http::json_response(202, std::move(reply));
+    boost::json::object body;
+    body["proposal_id"] = from.parameter("id");
+    body["metrics"] = body_of(from);
+    auto taken = co_await with_.intake.take(intake::kind::proposal_metrics, std::move(body));
+    co_return http::json_response(202, std::move(taken.reply));
   }
 
   awaitable<response> events(request) {

@@ -4,26 +4,23 @@
 #include "common/http/router.hpp"
 #include "common/postgres/pool.hpp"
 #include "singularity_agent/execution/execution_repository.hpp"
-#include "singularity_agent/metrics/sample_repository.hpp"
+#include "singularity_agent/intake/intake.hpp"
 #include "singularity_agent/patterns/pattern_repository.hpp"
-#include "singularity_agent/producers.hpp"
-#include "singularity_agent/proposals/proposal_queue.hpp"
-#include "singularity_agent/voting/voter.hpp"
+#include "singularity_agent/proposals/proposal_repository.hpp"
+#include "singularity_agent/voting/vote_repository.hpp"
 #include "singularity_agent/wake_ups.hpp"
 
 namespace fleet::agent::api {
 
 struct parts {
   postgres::pool& connections;
-  proposals::proposal_queue& queue;
-  voting::voter& votes;
-  producers& send;
+  intake::intake& intake;
+  const proposals::proposal_repository& proposals;
+  const voting::vote_repository& votes;
   const execution::execution_repository& executions;
-  const metrics::sample_repository& samples;
   const patterns::pattern_repository& patterns;
   http::event_hub& events;
   wake_ups& wake;
-  proposals::change_form form;
 };
 
 /// Adds every /v1 route. What the parts refer to must outlive the router.

@@ -18,6 +18,13 @@ using execution::text_of;
 /// after the agent was away.
 constexpr std::chrono::milliseconds poll_interval{100};
 constexpr std::chrono::seconds agent_away_limit{60};
+constexpr std::chrono::hours database_away_limit{1};
+
+/// How long answers of this kind are borne with. A spooled proposal is not found until it was replayed.
+std::chrono::seconds patience_with(base::error_kind answer, bool in_spool) {
+  if (answer == base::error_kind::not_found) return in_spool ? agent_away_limit : std::chrono::seconds(0);
+  return in_spool ? database_away_limit : agent_away_limit;
+}
 
 std::string_view time_of_day(std::string_view rfc3339) {
   constexpr std::size_t date_length = 11;  // "2026-01-31T"
@@ -48,14 +55,20 @@ std::size_t print_steps(std::ostream& out, const boost::json::object& story, std
   return history.size();
 }
 
-int follow(const daemon::invocation& call, const agent_address& at, const std::string& proposal) {
+int follow(const daemon::invocation& call, const agent_address& at, const std::string& proposal, bool spooled) {
   api_call what;
   what.target = "/v1/proposals/" + http::percent_encode(proposal);
   std::size_t printed = 0;
+  std::optional<base::error_kind> last_error;
   auto last_answer = std::chrono::steady_clock::now();
   while (true) {
     const auto story = call_agent(at, what);
     const auto now = std::chrono::steady_clock::now();
+    // A database that comes back after long leaves the replay its time.
+    if (!story && story.error().kind != last_error) {
+      last_error = story.error().kind;
+      last_answer = now;
+    }
     if (story) {
       last_answer = now;
       printed = print_steps(*call.out, *story, printed, call.json);
@@ -65,7 +78,7 @@ int follow(const daemon::invocation& call, const agent_address& at, const std::s
                                    time_of_day(text_of(*story, "ended_at")));
         return *ended;
       }
-    } else if (story.error().kind == base::error_kind::not_found || now - last_answer > agent_away_limit) {
+    } else if (now - last_answer > patience_with(story.error().kind, spooled && printed == 0)) {
       return refuse(call, story.error().message);
     }
     std::this_thread::sleep_for(poll_interval);

@@ -16,7 +16,8 @@ std::optional<int> ending_of(const boost::json::object& story);
 /// `json` one object a line. Returns how many steps the story has.
 std::size_t print_steps(std::ostream& out, const boost::json::object& story, std::size_t from, bool json);
 
-/// Polls the agent until the story ends; a while without an answer is waited for. Returns the exit code.
-int follow(const daemon::invocation& call, const agent_address& at, const std::string& proposal);
+/// Polls the agent until the story ends; a while without an answer is waited for, a long one where the proposal is in
+/// the agent's spool. Returns the exit code.
+int follow(const daemon::invocation& call, const agent_address& at, const std::string& proposal, bool spooled);
 
 }  // namespace fleet::agent::cli

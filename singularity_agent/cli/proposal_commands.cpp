@@ -26,12 +26,14 @@ int propose(const invocation& call) {
     const auto answer = call_agent(at, what);
     if (!answer) return refuse(call, answer.error().message);
     const auto id = text_of(*answer, "proposal_id");
+    const bool spooled = answer->contains("spooled");
     if (call.json) {
       *call.out << base::write_json(*answer) << '\n';
     } else {
-      *call.out << fmt::format("proposal {} ({})\n", id, text_of(*answer, "status"));
+      *call.out << fmt::format("proposal {} ({}{})\n", id, text_of(*answer, "status"),
+                               spooled ? ", kept by the agent: the database is away" : "");
     }
-    return call.has("wait") ? follow(call, at, id) : daemon::exit_done;
+    return call.has("wait") ? follow(call, at, id, spooled) : daemon::exit_done;
   });
 }
 

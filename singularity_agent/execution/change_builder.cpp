@@ -134,7 +134,8 @@ asio::awaitable<base::result<void>> change_builder::write_files(messages::git_ch
   std::vector<std::string> written;
   std::vector<std::string> removed;
   for (const auto& [path, content] : change.files) {
-    const auto entry = std::find_if(entries->begin(), entries->end(), [&](const auto& e) { return e.path == path; });
+    const auto entry =
+        std::find_if(entries->begin(), entries->end(), [&wanted = path](const auto& e) { return e.path == wanted; });
     const bool there = entry != entries->end();
     if (there && !entry->old_mode.starts_with("100"))
       co_return base::make_error(base::error_kind::conflict,

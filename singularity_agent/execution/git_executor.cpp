@@ -56,6 +56,7 @@ base::result<messages::git_change> checked_change(const change_order& what, std:
 
 std::vector<std::string> names_of(const std::vector<changed_path>& changes) {
   std::vector<std::string> names;
+  names.reserve(changes.size());
   for (const auto& changed : changes) names.push_back(changed.path);
   std::sort(names.begin(), names.end());
   return names;

@@ -52,25 +52,16 @@ proposal_queue::proposal_queue(postgres::pool& connections, producers& send, wak
       settings_(std::move(settings)),
       repository_(send.self()) {}
 
-boost::asio::awaitable<submit_answer> proposal_queue::submit(submission what) {
-  const auto work = [&](postgres::transaction& in) -> boost::asio::awaitable<submit_answer> {
-    pending_proposal fresh;
-    fresh.agent_type = what.agent_type;
-    fresh.impact = what.impact_score;
-    fresh.risk = what.risk_score;
-    const auto records = co_await repository_.track_records(in.on());
-    auto proposal = what.encode();
-    const auto score = to_decimal(priority(input_of(fresh, records, settings_.cost_factors)));
-    proposal["priority_score"] = messages::to_json(score);
-    auto answer = co_await repository_.submit(in.on(), std::move(proposal), settings_.max_pending);
-    co_return answer;
-  };
-  auto answer = co_await transact(connections_, work);
-  if (answer.outcome == submit_outcome::created) {
-    wake_.dispatch.notify();
-    wake_.step_taken();
-  }
-  co_return answer;
+boost::asio::awaitable<submit_answer> proposal_queue::submit(postgres::transaction& in, submission what) {
+  pending_proposal fresh;
+  fresh.agent_type = what.agent_type;
+  fresh.impact = what.impact_score;
+  fresh.risk = what.risk_score;
+  const auto records = co_await repository_.track_records(in.on());
+  auto proposal = what.encode();
+  const auto score = to_decimal(priority(input_of(fresh, records, settings_.cost_factors)));
+  proposal["priority_score"] = messages::to_json(score);
+  co_return co_await repository_.submit(in.on(), std::move(proposal), settings_.max_pending);
 }
 
 boost::asio::awaitable<void> proposal_queue::dispatch(async::stop_token stop) {

@@ -20,9 +20,8 @@ class proposal_queue {
   proposal_queue(postgres::pool& connections, producers& send, wake_ups& wake, telemetry::logger log,
                  proposals_settings settings);
 
-  /// Keeps the proposal and wakes the dispatcher. `same` is as good as `created`: submitting again is safe. Throws
-  /// `postgres::sql_error`, `base::failure` (`unavailable`) while the database is away.
-  boost::asio::awaitable<submit_answer> submit(submission what);
+  /// Keeps the proposal, in the caller's transaction. `same` is as good as `created`: submitting again is safe.
+  boost::asio::awaitable<submit_answer> submit(postgres::transaction& in, submission what);
 
   /// Sends what waits, highest current priority first, as long as fewer than `max_in_flight` wait for a decision. A
   /// proposal is marked as sent in the transaction that publishes it. Runs until a soft stop; supervise it.

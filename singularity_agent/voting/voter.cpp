@@ -85,10 +85,9 @@ boost::asio::awaitable<answer_outcome> voter::cast(postgres::transaction& in, vo
   co_return outcome;
 }
 
-boost::asio::awaitable<base::result<void>> voter::vote(vote_answer what) {
+boost::asio::awaitable<base::result<void>> voter::vote(postgres::transaction& in, vote_answer what) {
   const auto proposal = what.proposal;
-  const auto work = [&](postgres::transaction& in) { return cast(in, what); };
-  const auto outcome = co_await transact(connections_, work);
+  const auto outcome = co_await cast(in, std::move(what));
   if (outcome == answer_outcome::cast || outcome == answer_outcome::same) co_return base::result<void>();
   co_return refusal(outcome, proposal);
 }

@@ -30,9 +30,9 @@ class voter {
   /// In the consumer's transaction: keeps the request and, in policy mode, votes.
   boost::asio::awaitable<void> take(postgres::transaction& in, messages::voting_request request);
 
-  /// A person's vote. Errors: `not_found` (nobody asked), `conflict` (voted otherwise before, or too late). The same
-  /// vote again is fine. Throws where the database is away.
-  boost::asio::awaitable<base::result<void>> vote(vote_answer what);
+  /// A person's vote, in the caller's transaction. Errors: `not_found` (nobody asked), `conflict` (voted otherwise
+  /// before, or too late). The same vote again is fine.
+  boost::asio::awaitable<base::result<void>> vote(postgres::transaction& in, vote_answer what);
 
   /// Command mode: answers requests one after the other until a soft stop. A command that fails is tried again once;
   /// then the request waits for a person. Supervise it.

@@ -31,10 +31,11 @@ create table centralcloud.proposal (
   body        jsonb not null check (jsonb_typeof(body) = 'object'),  -- the message as it came, known fields only
   state       text not null default 'voting' check (state in ('voting', 'approved', 'rejected')),
   received_at timestamptz not null default clock_timestamp(),
-  deadline    timestamptz,                       -- of the vote; null: no vote was opened
+  deadline    timestamptz,                       -- of the vote; null: not opened (yet)
   decided_at  timestamptz,
   check ((state = 'voting') = (decided_at is null)));
 create index on centralcloud.proposal (deadline) where state = 'voting';  -- the deadline worker
+create index on centralcloud.proposal (received_at) where state = 'voting' and deadline is null;  -- waiting for voters
 create index on centralcloud.proposal (received_at desc);                 -- lists, newest first
 
 -- Who may vote: fixed when the vote opens.

@@ -29,28 +29,53 @@ begin
   end if;
 end $$;
 
--- Opens the vote: fixes the electorate (registered, fresh, voters) and the deadline.
+-- Who could vote now: registered voters with a fresh heartbeat.
+create function centralcloud.present_voters(proposer text, fresh_ms bigint, proposer_may_vote boolean) returns setof text
+language sql stable as $$
+  select i.instance_id from centralcloud.instance i
+   where 'voter' = any (i.roles) and i.last_seen_at > clock_timestamp() - present_voters.fresh_ms * interval '1 millisecond'
+     and (present_voters.proposer_may_vote or i.instance_id <> present_voters.proposer)
+$$;
+
+-- Opens the vote: fixes the electorate and the deadline. With fewer than min_voters present it stays closed (deadline is
+-- null) until wait_ms after the proposal came: after an outage the proposal may be here before the voters are.
 create function centralcloud.open_vote(proposal_id text, timeout_ms bigint, fresh_ms bigint, proposer_may_vote boolean,
+                                       min_voters bigint, wait_ms bigint,
                                        out deadline timestamptz, out electorate_size bigint) language plpgsql as $$
 #variable_conflict use_column
+declare
+  p centralcloud.proposal;
+  voters text[];
 begin
-  update centralcloud.proposal p
-     set deadline = clock_timestamp() + open_vote.timeout_ms * interval '1 millisecond'
-   where p.proposal_id = open_vote.proposal_id and p.state = 'voting' and p.deadline is null
-  returning p.deadline into open_vote.deadline;
-  if open_vote.deadline is null then
+  select * into p from centralcloud.proposal t
+   where t.proposal_id = open_vote.proposal_id and t.state = 'voting' and t.deadline is null for update;
+  if not found then
     raise exception 'proposal_id: there is no vote to open for "%"', left(open_vote.proposal_id, 200)
       using errcode = 'no_data_found';
   end if;
-  insert into centralcloud.electorate (proposal_id, instance_id)
-  select open_vote.proposal_id, i.instance_id from centralcloud.instance i
-   where 'voter' = any (i.roles) and i.last_seen_at > clock_timestamp() - open_vote.fresh_ms * interval '1 millisecond'
-     and (open_vote.proposer_may_vote or i.instance_id <>
-          (select p.instance_id from centralcloud.proposal p where p.proposal_id = open_vote.proposal_id));
-  get diagnostics electorate_size = row_count;
+  voters := array(select * from centralcloud.present_voters(p.instance_id, open_vote.fresh_ms, open_vote.proposer_may_vote));
+  electorate_size := cardinality(voters);
+  if electorate_size < open_vote.min_voters
+     and clock_timestamp() < p.received_at + open_vote.wait_ms * interval '1 millisecond' then
+    return;
+  end if;
+  update centralcloud.proposal t
+     set deadline = clock_timestamp() + open_vote.timeout_ms * interval '1 millisecond'
+   where t.proposal_id = open_vote.proposal_id returning t.deadline into open_vote.deadline;
+  insert into centralcloud.electorate (proposal_id, instance_id) select open_vote.proposal_id, unnest(voters);
   perform centralcloud.add_step(open_vote.proposal_id, 'voting', format('vote opened: %s voters, until %s', electorate_size,
     to_char(open_vote.deadline at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')), 'centralcloud');
 end $$;
+
+-- A proposal whose vote can be opened now although it could not before, locked; null where there is none.
+create function centralcloud.take_waiting_proposal(fresh_ms bigint, proposer_may_vote boolean, min_voters bigint, wait_ms bigint)
+returns jsonb language sql as $$
+  select p.body from centralcloud.proposal p
+   where p.state = 'voting' and p.deadline is null
+     and (clock_timestamp() >= p.received_at + wait_ms * interval '1 millisecond'
+          or (select count(*) from centralcloud.present_voters(p.instance_id, fresh_ms, proposer_may_vote)) >= min_voters)
+   order by p.received_at limit 1 for update skip locked
+$$;
 
 -- The counted votes in the order in which they came.
 create function centralcloud.counted_votes(proposal_id text) returns jsonb language sql stable set timezone = 'UTC' as $$

@@ -182,6 +182,9 @@ $$;
 create function centralcloud.next_due_ms(silence_ms bigint) returns bigint language sql stable as $$
   select greatest(0, ceil(extract(epoch from min(at) - clock_timestamp()) * 1000))::bigint from (
     select min(p.deadline) as at from centralcloud.proposal p where p.state = 'voting'
+    union all  -- voters may turn up at any time
+    select clock_timestamp()
+     where exists (select from centralcloud.proposal p where p.state = 'voting' and p.deadline is null)
     union all
     select min(c.watch_until) from centralcloud.change c where c.state = 'watching'
     union all

@@ -170,6 +170,34 @@ TEST_CASE("engine: an undecided vote is rejected at its deadline, once, whoever 
   with.stop_all();
 }
 
+TEST_CASE("engine: a vote waits for enough voters, and opens with fewer when they do not come") {
+  central_fixture with("consensus_waits");
+  with.consensus_settings.voters_wait = std::chrono::milliseconds(1'500);
+  const std::string asked =
+      "select string_agg(body::json ->> 'proposal_id', ',' order by msg_id) from quantumflow.message "
+      "where body::json ->> 'type' = 'voting_request'";
+  central::timers timed(with.pool, with.votes, with.changes, with.guardian_settings);
+  with.heartbeats("a");
+  with.start_workers();
+  ++with.running;
+  boost::asio::co_spawn(with.io, timed.run(with.stop.token()), [&](std::exception_ptr) { --with.running; });
+  with.propose("p1");
+  REQUIRE(with.idle());
+  CHECK(with.now_gives(asked) == "");
+  with.heartbeats("b,c");
+  CHECK(with.eventually(asked, "p1") == "p1");
+  CHECK(with.now_gives("select count(*) from centralcloud.electorate where proposal_id = 'p1'") == "3");
+
+  with.psql(
+      "update centralcloud.instance set last_seen_at = last_seen_at - interval '1 hour' where instance_id <> 'a'");
+  with.propose("p2");
+  REQUIRE(with.idle());
+  CHECK(with.now_gives(asked) == "p1");
+  CHECK(with.eventually(asked, "p1,p2") == "p1,p2");
+  CHECK(with.now_gives("select count(*) from centralcloud.electorate where proposal_id = 'p2'") == "1");
+  with.stop_all();
+}
+
 TEST_CASE("engine: votes that waited in the queue when time ran out still count") {
   central_fixture with("consensus_late");
   with.heartbeats("a,b,c");

@@ -82,7 +82,8 @@ class agent_fixture : public queue_fixture {
     auto parsed =
         agent::proposals::parse_submission(boost::json::parse(body).as_object(), agent::proposals::change_form::git);
     if (!parsed) throw base::failure(parsed.error());
-    return run(io, queue->submit(std::move(*parsed)));
+    const auto work = [&](postgres::transaction& open) { return queue->submit(open, *parsed); };
+    return run(io, agent::transact(pool, work));
   }
   static std::string proposal(const std::string& id, const std::string& content = "two\\n",
                               const std::string& more = R"("safety_profile":{"error_threshold":0.1})") {
@@ -95,6 +96,10 @@ class agent_fixture : public queue_fixture {
     submit(proposal(id, content, more));
     send_all();
     handle(result(id, "approved"));
+  }
+  base::result<void> vote(const agent::voting::vote_answer& answer) {
+    const auto work = [&](postgres::transaction& open) { return votes->vote(open, answer); };
+    return run(io, agent::transact(pool, work));
   }
   void send_all() { run(io, queue->send_best()); }
   bool execute() { return run(io, flow->execute_next()); }

@@ -114,12 +114,12 @@ TEST_CASE("voter: a person votes once; the same vote again is fine, another one 
   answer.confidence = base::decimal::from_millionths(900'000);
   answer.reason = "looked at it";
   answer.answered_by = "person";
-  CHECK(test::run(with.io, with.votes->vote(answer)));
-  CHECK(test::run(with.io, with.votes->vote(answer)));
+  CHECK(with.vote(answer));
+  CHECK(with.vote(answer));
   answer.choice = messages::vote_choice::reject;
-  CHECK(test::run(with.io, with.votes->vote(answer)).error().kind == base::error_kind::conflict);
+  CHECK(with.vote(answer).error().kind == base::error_kind::conflict);
   answer.proposal = base::proposal_id("p2");
-  CHECK(test::run(with.io, with.votes->vote(answer)).error().kind == base::error_kind::not_found);
+  CHECK(with.vote(answer).error().kind == base::error_kind::not_found);
   CHECK(with.ask("select count(*) from quantumflow.list_pending_messages('votes_for_consensus_queue')") == "1");
 }
 

@@ -1,5 +1,6 @@
-// Finds what g++ 12 miscompiles silently: temporaries with owners in a full-expression that has `co_await` (double free),
-// and a condition that awaits (in a coroutine without a local in its outermost scope the frame is not initialized).
+// Finds what g++ 12 miscompiles silently: temporaries with owners in a full-expression that has `co_await` (double
+// free), and a condition that awaits (in a coroutine without a local in its outermost scope the frame is not
+// initialized).
 #pragma once
 #include <string>
 #include <string_view>

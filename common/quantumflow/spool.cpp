@@ -1,0 +1,309 @@
+#include "common/quantumflow/spool.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <boost/crc.hpp>
+#include <utility>
+
+#include "common/base/time.hpp"
+#include "common/quantumflow/sqlite.hpp"
+
+namespace fleet::quantumflow {
+
+namespace {
+
+constexpr auto tables = R"(
+  create table if not exists entry (
+    sequence integer primary key autoincrement, kind text not null, key text not null unique, body text not null,
+    may_be_dropped integer not null, checksum integer not null);
+  create index if not exists entry_droppable on entry (sequence) where may_be_dropped = 1;
+  create table if not exists quarantine (
+    sequence integer primary key, kind text not null, key text not null, body text not null, reason text not null,
+    at text not null);
+  create table if not exists counter (name text primary key, value integer not null))";
+
+constexpr auto columns = "sequence, kind, key, body, may_be_dropped, checksum";
+
+std::int64_t checksum_of(const spool_entry& of) {
+  boost::crc_32_type crc;
+  for (const auto* part : {&of.kind, &of.key, &of.body}) {
+    crc.process_bytes(part->data(), part->size());
+    crc.process_byte(0);  // keeps "ab","c" apart from "a","bc"
+  }
+  return crc.checksum();
+}
+
+std::uint64_t size_of(const spool_entry& of) {
+  return of.kind.size() + of.key.size() + of.body.size();
+}
+
+spool_entry entry_of(const sqlite::statement& row) {
+  spool_entry entry;
+  entry.sequence = row.integer(0);
+  entry.kind = row.text(1);
+  entry.key = row.text(2);
+  entry.body = row.text(3);
+  entry.may_be_dropped = row.integer(4) != 0;
+  return entry;
+}
+
+void count(sqlite::connection& in, std::string_view name, std::int64_t more) {
+  auto add = in.prepare("insert into counter values (?1, ?2) on conflict (name) do update set value = value + ?2");
+  add.bind(name).bind(more).step();
+}
+
+std::uint64_t counted(sqlite::connection& in, std::string_view name) {
+  auto read = in.prepare("select value from counter where name = ?1");
+  read.bind(name);
+  return read.step() ? static_cast<std::uint64_t>(read.integer(0)) : 0;
+}
+
+void insert(sqlite::connection& in, const spool_entry& what) {
+  auto add = in.prepare("insert into entry (kind, key, body, may_be_dropped, checksum) values (?, ?, ?, ?, ?)");
+  add.bind(what.kind).bind(what.key).bind(what.body).bind(std::int64_t{what.may_be_dropped}).bind(checksum_of(what));
+  add.step();
+}
+
+void set_aside(sqlite::connection& in, const spool_entry& what, const std::string& reason, std::uint64_t max_kept) {
+  auto add = in.prepare("insert or replace into quarantine values (?, ?, ?, ?, ?, ?)");
+  add.bind(what.sequence).bind(what.kind).bind(what.key).bind(what.body).bind(reason);
+  add.bind(base::format_rfc3339(base::system_clock().now()));
+  add.step();
+  in.prepare("delete from entry where sequence = ?").bind(what.sequence).step();
+  in.prepare(
+        "delete from quarantine where sequence not in (select sequence from quarantine order by sequence desc "
+        "limit ?)")
+      .bind(static_cast<std::int64_t>(max_kept))
+      .step();
+  count(in, "quarantined", 1);
+}
+
+bool is_whole(sqlite::connection& in) {
+  auto check = in.prepare("pragma quick_check(1)");
+  return check.step() && check.text(0) == "ok";
+}
+
+/// What a scan reads before it meets damage.
+void read_while_possible(sqlite::connection& from, const std::string& order, std::vector<spool_entry>& into) {
+  try {
+    auto rows = from.prepare(fmt::format("select {} from entry order by sequence {}", columns, order));
+    while (rows.step()) {
+      auto entry = entry_of(rows);
+      const bool sound = rows.integer(5) == checksum_of(entry);
+      if (sound) into.push_back(std::move(entry));
+    }
+  } catch (const base::failure&) {  // the damage begins here
+  }
+}
+
+/// From both ends, so that one damaged page costs what it holds and no more.
+std::vector<spool_entry> readable_of(const std::filesystem::path& damaged) {
+  std::vector<spool_entry> all;
+  try {
+    sqlite::connection from(damaged);
+    read_while_possible(from, "asc", all);
+    read_while_possible(from, "desc", all);
+  } catch (const base::failure&) {  // not even the header can be read
+  }
+  const auto by_sequence = [](const spool_entry& a, const spool_entry& b) { return a.sequence < b.sequence; };
+  const auto same = [](const spool_entry& a, const spool_entry& b) { return a.sequence == b.sequence; };
+  std::sort(all.begin(), all.end(), by_sequence);
+  all.erase(std::unique(all.begin(), all.end(), same), all.end());
+  return all;
+}
+
+std::filesystem::path name_for_damaged(const std::filesystem::path& path) {
+  for (int n = 1;; ++n) {
+    auto candidate = path;
+    candidate += fmt::format(".damaged-{}", n);
+    if (!std::filesystem::exists(candidate)) return candidate;
+  }
+}
+
+/// Sequences go on where the old file's ended, as far as that is known, so that none is used twice.
+void take_over(sqlite::connection& fresh, const std::vector<spool_entry>& entries) {
+  sqlite::transaction open(fresh);
+  for (const auto& each : entries) {
+    auto add = fresh.prepare(
+        "insert or ignore into entry (sequence, kind, key, body, may_be_dropped, checksum) "
+        "values (?, ?, ?, ?, ?, ?)");
+    add.bind(each.sequence).bind(each.kind).bind(each.key).bind(each.body);
+    add.bind(std::int64_t{each.may_be_dropped}).bind(checksum_of(each)).step();
+  }
+  const auto span = entries.empty() ? 1 : entries.back().sequence - entries.front().sequence + 1;
+  const auto lost = entries.empty() ? 1 : span - static_cast<std::int64_t>(entries.size());
+  count(fresh, "unreadable", std::max<std::int64_t>(lost, 1));
+  open.commit();
+}
+
+std::unique_ptr<sqlite::connection> open_whole(const std::filesystem::path& path) {
+  try {
+    auto opened = std::make_unique<sqlite::connection>(path);
+    if (is_whole(*opened)) {
+      opened->run(tables);
+      return opened;
+    }
+  } catch (const base::failure& failure) {
+    if (!sqlite::is_damage(failure.get().message)) throw;
+  }
+  const auto aside = name_for_damaged(path);
+  for (const auto* suffix : {"", "-wal", "-shm"}) {
+    auto from = path, to = aside;
+    from += suffix;
+    to += suffix;
+    std::error_code none_there;
+    std::filesystem::rename(from, to, none_there);
+  }
+  const auto readable = readable_of(aside);
+  auto fresh = std::make_unique<sqlite::connection>(path);
+  fresh->run(tables);
+  take_over(*fresh, readable);
+  return fresh;
+}
+
+}  // namespace
+
+struct spool::database {
+  std::unique_ptr<sqlite::connection> connection;
+};
+
+spool::spool(std::unique_ptr<database> opened, spool_options options)
+    : options_(std::move(options)), database_(std::move(opened)) {
+  auto& in = *database_->connection;
+  auto sizes = in.prepare(
+      "select count(*), coalesce(sum(length(cast(kind as blob)) + length(cast(key as blob)) + "
+      "length(cast(body as blob))), 0) from entry");
+  sizes.step();
+  stats_.entries = static_cast<std::uint64_t>(sizes.integer(0));
+  stats_.bytes = static_cast<std::uint64_t>(sizes.integer(1));
+  stats_.quarantined_total = counted(in, "quarantined");
+  stats_.dropped_total = counted(in, "dropped");
+  stats_.unreadable_total = counted(in, "unreadable");
+}
+
+spool::~spool() = default;
+
+base::result<std::unique_ptr<spool>> spool::open(spool_options options) {
+  try {
+    auto opened = std::make_unique<database>();
+    opened->connection = open_whole(options.path);
+    return std::unique_ptr<spool>(new spool(std::move(opened), std::move(options)));
+  } catch (const base::failure& failure) {
+    return base::make_error(base::error_kind::unavailable,
+                            fmt::format("{} ({})", failure.what(), options.path.string()));
+  }
+}
+
+base::result<std::int64_t> spool::append(spool_entry what) {
+  const std::scoped_lock one_at_a_time(mutex_);
+  auto& in = *database_->connection;
+  const auto bytes = size_of(what);
+  try {
+    sqlite::transaction open(in);
+    std::uint64_t dropped = 0;
+    std::uint64_t freed = 0;
+    while (stats_.bytes - freed + bytes > options_.max_bytes) {
+      auto oldest =
+          in.prepare(fmt::format("select {} from entry where may_be_dropped = 1 order by sequence limit 1", columns));
+      if (!oldest.step())
+        return base::make_error(base::error_kind::unavailable,
+                                fmt::format("spool: full ({} of {} bytes)", stats_.bytes, options_.max_bytes));
+      const auto entry = entry_of(oldest);
+      in.prepare("delete from entry where sequence = ?").bind(entry.sequence).step();
+      freed += size_of(entry);
+      ++dropped;
+    }
+    insert(in, what);
+    const auto sequence = in.last_id();
+    if (dropped > 0) count(in, "dropped", static_cast<std::int64_t>(dropped));
+    open.commit();
+    stats_.entries += 1 - dropped;
+    stats_.bytes += bytes - freed;
+    stats_.dropped_total += dropped;
+    return sequence;
+  } catch (const base::failure& failure) {
+    return failure.get();
+  }
+}
+
+base::result<std::optional<spool_entry>> spool::front() {
+  const std::scoped_lock one_at_a_time(mutex_);
+  auto& in = *database_->connection;
+  try {
+    for (;;) {
+      spool_entry entry;
+      bool sound = false;
+      {
+        auto oldest = in.prepare(fmt::format("select {} from entry order by sequence limit 1", columns));
+        if (!oldest.step()) return std::optional<spool_entry>();
+        entry = entry_of(oldest);
+        sound = oldest.integer(5) == checksum_of(entry);
+      }
+      if (sound) return std::optional(std::move(entry));
+      sqlite::transaction open(in);
+      set_aside(in, entry, "its checksum is wrong", options_.max_quarantined);
+      open.commit();
+      stats_.entries -= 1;
+      stats_.bytes -= std::min(stats_.bytes, size_of(entry));
+      stats_.quarantined_total += 1;
+    }
+  } catch (const base::failure& failure) {
+    return failure.get();
+  }
+}
+
+base::result<void> spool::remove(std::int64_t sequence) {
+  return take_out(sequence, std::nullopt);
+}
+
+base::result<void> spool::quarantine(std::int64_t sequence, const std::string& reason) {
+  return take_out(sequence, reason);
+}
+
+base::result<void> spool::take_out(std::int64_t sequence, const std::optional<std::string>& reason) {
+  const std::scoped_lock one_at_a_time(mutex_);
+  auto& in = *database_->connection;
+  try {
+    sqlite::transaction open(in);
+    spool_entry entry;
+    {
+      auto found = in.prepare(fmt::format("select {} from entry where sequence = ?", columns));
+      if (!found.bind(sequence).step()) return {};
+      entry = entry_of(found);
+    }
+    if (reason) {
+      set_aside(in, entry, *reason, options_.max_quarantined);
+    } else {
+      in.prepare("delete from entry where sequence = ?").bind(sequence).step();
+    }
+    open.commit();
+    stats_.entries -= 1;
+    stats_.bytes -= std::min(stats_.bytes, size_of(entry));
+    if (reason) stats_.quarantined_total += 1;
+    return {};
+  } catch (const base::failure& failure) {
+    return failure.get();
+  }
+}
+
+base::result<std::vector<spool::quarantined_entry>> spool::quarantined(int max) {
+  const std::scoped_lock one_at_a_time(mutex_);
+  try {
+    std::vector<quarantined_entry> all;
+    auto rows = database_->connection->prepare(
+        "select sequence, kind, key, body, 0, reason, at from quarantine order by sequence desc limit ?");
+    rows.bind(std::int64_t{max});
+    while (rows.step()) all.push_back({entry_of(rows), rows.text(5), rows.text(6)});
+    return all;
+  } catch (const base::failure& failure) {
+    return failure.get();
+  }
+}
+
+spool_stats spool::stats() const {
+  const std::scoped_lock one_at_a_time(mutex_);
+  return stats_;
+}
+
+}  // namespace fleet::quantumflow

@@ -1,0 +1,77 @@
+// A durable queue on this machine's disk (SQLite), for what must not be lost while the database is away.
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/base/error.hpp"
+
+namespace fleet::quantumflow {
+
+struct spool_options {
+  std::filesystem::path path;                   ///< its directory must exist; SQLite keeps two more files beside it
+  std::uint64_t max_bytes = 64U * 1024 * 1024;  ///< of kinds, keys and bodies
+  std::uint64_t max_quarantined = 1'000;        ///< the oldest make room
+};
+
+struct spool_entry {
+  std::int64_t sequence = 0;  ///< ascending in the order of appending; never used twice
+  std::string kind;
+  std::string key;   ///< unique; what makes a replay idempotent
+  std::string body;  ///< opaque
+  bool may_be_dropped = false;
+};
+
+struct spool_stats {
+  std::uint64_t entries = 0;
+  std::uint64_t bytes = 0;
+  std::uint64_t quarantined_total = 0;  ///< ever
+  std::uint64_t dropped_total = 0;      ///< ever: entries that may be dropped and made room
+  std::uint64_t unreadable_total = 0;   ///< ever: lost to damage of the file
+};
+
+/// Every call is a transaction that is on the disk when it returns (WAL, synchronous=FULL), and blocks for it: call it
+/// on a blocking pool. Safe to call from several threads.
+class spool {
+ public:
+  /// Opens or creates. A damaged file is renamed to PATH.damaged-N, and what can be read of it is taken over. Error
+  /// `unavailable`: cannot be opened or written, or another process has it.
+  static base::result<std::unique_ptr<spool>> open(spool_options options);
+  ~spool();
+  spool(const spool&) = delete;
+  spool& operator=(const spool&) = delete;
+
+  /// The sequence it got. When the spool is full, entries that may be dropped make room, the oldest first; if that is
+  /// not enough, or the disk is full: error `unavailable`, and nothing was kept.
+  base::result<std::int64_t> append(spool_entry what);
+  /// The oldest entry; nothing where there is none. An entry whose checksum is wrong is quarantined and passed over.
+  base::result<std::optional<spool_entry>> front();
+  base::result<void> remove(std::int64_t sequence);
+  /// Sets an entry aside with its reason, for a person to look at.
+  base::result<void> quarantine(std::int64_t sequence, const std::string& reason);
+
+  struct quarantined_entry {
+    spool_entry entry;
+    std::string reason;
+    std::string at;  ///< RFC 3339
+  };
+  base::result<std::vector<quarantined_entry>> quarantined(int max = 100);
+  /// Waits for the call under way, if any.
+  spool_stats stats() const;
+
+ private:
+  struct database;
+  explicit spool(std::unique_ptr<database> opened, spool_options options);
+  base::result<void> take_out(std::int64_t sequence, const std::optional<std::string>& reason);
+
+  spool_options options_;
+  mutable std::mutex mutex_;  ///< one call at a time
+  std::unique_ptr<database> database_;
+  spool_stats stats_;
+};
+
+}  // namespace fleet::quantumflow

@@ -1,0 +1,205 @@
+#include "singularity_agent/intake/intake.hpp"
+
+#include <boost/asio/this_coro.hpp>
+#include <exception>
+#include <optional>
+#include <utility>
+
+#include "common/async/backoff.hpp"
+#include "common/async/blocking_pool.hpp"
+#include "common/base/json.hpp"
+#include "common/postgres/error.hpp"
+#include "singularity_agent/database.hpp"
+
+namespace fleet::agent::intake {
+namespace {
+
+using boost::asio::awaitable;
+using boost::json::object;
+
+constexpr std::chrono::hours until_woken{1};
+
+/// The database is away, and not: it said no.
+bool is_away(const base::error& error) {
+  return error.kind == base::error_kind::unavailable || error.kind == base::error_kind::timeout;
+}
+
+template <class F>
+auto blocking(F call) -> awaitable<std::invoke_result_t<F&>> {
+  const auto executor = co_await boost::asio::this_coro::executor;
+  auto& pool = async::blocking_pool::of(executor);
+  co_return co_await pool.run(std::move(call));
+}
+
+}  // namespace
+
+struct intake::item {
+  kind what = kind::proposal;
+  std::string key;
+  object body;
+};
+
+struct intake::figures {
+  explicit figures(telemetry::metrics& in)
+      : entries(in.get_gauge("singularity_spool_entries", "Items that wait in the spool.")),
+        bytes(in.get_gauge("singularity_spool_bytes", "Bytes of the items that wait in the spool.")),
+        dropped(in.get_gauge("singularity_spool_dropped_items", "Metrics that made room in a full spool, ever.")),
+        quarantined(in.get_gauge("singularity_spool_quarantined_items", "Items set aside at replay, ever.")),
+        unreadable(in.get_gauge("singularity_spool_unreadable_items", "Items lost to damage of the file, ever.")),
+        spooled(in.get_counter("singularity_spooled_total", "Items accepted while the database was away.")),
+        replayed(in.get_counter("singularity_spool_replayed_total", "Items applied from the spool.")) {}
+  telemetry::gauge entries, bytes, dropped, quarantined, unreadable;
+  telemetry::counter spooled, replayed;
+};
+
+intake::intake(parts with, std::unique_ptr<quantumflow::spool> spool)
+    : with_(std::move(with)), spool_(std::move(spool)), figures_(std::make_unique<figures>(with_.metrics)) {
+  show();
+}
+
+intake::~intake() = default;
+
+void intake::show() {
+  if (!spool_) return;
+  const auto now = spool_->stats();
+  figures_->entries.set(static_cast<double>(now.entries));
+  figures_->bytes.set(static_cast<double>(now.bytes));
+  figures_->dropped.set(static_cast<double>(now.dropped_total));
+  figures_->quarantined.set(static_cast<double>(now.quarantined_total));
+  figures_->unreadable.set(static_cast<double>(now.unreadable_total));
+}
+
+awaitable<answer> intake::take(kind what, object body) {
+  item taken;
+  taken.what = what;
+  taken.key = base::new_uuid();
+  taken.body = value_or_throw(with_.apply.checked(what, std::move(body)));
+  answer given;
+  std::optional<base::error> away;
+  const bool behind_others = spool_ && (arriving_ > 0 || spool_->stats().entries > 0);
+  if (!behind_others) {
+    bool reached = false;
+    try {
+      given.reply = co_await apply_once(taken, reached);
+      co_return given;
+    } catch (const postgres::sql_error& failure) {
+      if (!spool_ || !is_away(failure.get())) throw;
+      away = failure.get();
+    } catch (const base::failure& failure) {
+      // From inside, it is a refusal ("too many proposals wait").
+      if (!spool_ || reached || !is_away(failure.get())) throw;
+      away = failure.get();
+    }
+    with_.log.warning("spooling", "the database is away", {{"kind", to_string(what)}, {"error", away->message}});
+  }
+  if (const auto* id = taken.body.if_contains("proposal_id")) given.reply["proposal_id"] = *id;
+  if (what == kind::proposal) given.reply["status"] = "pending";
+  given.reply["spooled"] = true;
+  given.spooled = true;
+  co_await keep(std::move(taken));
+  co_return given;
+}
+
+/// In one transaction with its key; empty where it had been applied before.
+awaitable<object> intake::apply_once(item what, bool& reached) {
+  const auto kind_of = what.what;
+  const auto work = [&](postgres::transaction& in) -> awaitable<object> {
+    reached = true;
+    auto arguments = postgres::make_params(with_.self, what.key);
+    const auto rows = co_await in.query("select singularity.accept_once($1, $2::uuid)", std::move(arguments));
+    object reply;
+    if (rows.single().get<bool>(0)) reply = co_await with_.apply.apply(in, what.what, what.body);
+    co_return reply;
+  };
+  auto reply = co_await transact(with_.connections, work);
+  with_.apply.wake(kind_of);
+  co_return reply;
+}
+
+awaitable<void> intake::keep(item what) {
+  quantumflow::spool_entry entry;
+  entry.kind = to_string(what.what);
+  entry.key = what.key;
+  entry.body = base::write_json(what.body);
+  entry.may_be_dropped = what.what == kind::proposal_metrics || what.what == kind::agent_metrics;
+  auto append = [spool = spool_, entry = std::move(entry)]() mutable { return spool->append(std::move(entry)); };
+  ++arriving_;
+  std::exception_ptr failure;
+  std::optional<base::error> refused;
+  try {
+    const auto kept = co_await blocking(std::move(append));
+    if (!kept) refused = kept.error();
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  --arriving_;
+  show();
+  if (failure) std::rethrow_exception(failure);
+  if (refused) throw base::failure(*refused);
+  figures_->spooled.increment();
+  arrived_.notify();
+}
+
+awaitable<void> intake::replay(async::stop_token stop) {
+  async::backoff backoff;
+  while (spool_ && !stop.soft_requested()) {
+    std::optional<base::error> away;
+    bool more = false;
+    try {
+      more = co_await replay_one();
+      backoff.reset();
+    } catch (const base::failure& failure) {
+      if (!is_away(failure.get())) throw;
+      away = failure.get();
+    }
+    show();
+    if (away) {
+      const auto delay = backoff.next(async::random01());
+      co_await stop.sleep_for(delay);
+    } else if (!more) {
+      co_await arrived_.wait_for(until_woken, stop);
+    }
+  }
+}
+
+/// False: nothing waits.
+awaitable<bool> intake::replay_one() {
+  auto look = [spool = spool_] { return spool->front(); };
+  auto front = co_await blocking(std::move(look));
+  auto found = value_or_throw(std::move(front));
+  if (!found) co_return false;
+  const auto sequence = found->sequence;
+  std::optional<base::error> refused;
+  item what;
+  what.key = found->key;
+  const auto known = parse_kind(found->kind);
+  auto body = base::parse_json_object(found->body);
+  if (!known || !body) {
+    refused = base::make_error(base::error_kind::invalid_input, known ? body.error().message : "an unknown kind");
+  } else {
+    what.what = *known;
+    what.body = std::move(*body);
+    try {
+      bool reached = false;
+      co_await apply_once(std::move(what), reached);
+      figures_->replayed.increment();
+    } catch (const base::failure& failure) {
+      if (is_away(failure.get())) throw;
+      refused = failure.get();
+    }
+  }
+  if (refused) {
+    with_.log.error("spool_quarantined", "an item of the spool was refused and set aside",
+                    {{"kind", found->kind}, {"sequence", sequence}, {"error", refused->message}});
+    auto aside = [spool = spool_, sequence, reason = refused->message] { return spool->quarantine(sequence, reason); };
+    const auto done = co_await blocking(std::move(aside));
+    value_or_throw(done);
+    co_return true;
+  }
+  auto forget = [spool = spool_, sequence] { return spool->remove(sequence); };
+  const auto done = co_await blocking(std::move(forget));
+  value_or_throw(done);
+  co_return true;
+}
+
+}  // namespace fleet::agent::intake

@@ -1,0 +1,61 @@
+// Takes in what callers of the local API hand over: applied at once, or kept on disk until the database is back.
+#pragma once
+#include <boost/asio/awaitable.hpp>
+#include <boost/json/object.hpp>
+#include <memory>
+#include <string>
+
+#include "common/async/event.hpp"
+#include "common/async/stop.hpp"
+#include "common/base/ids.hpp"
+#include "common/postgres/pool.hpp"
+#include "common/quantumflow/spool.hpp"
+#include "common/telemetry/log.hpp"
+#include "common/telemetry/metrics.hpp"
+#include "singularity_agent/intake/applier.hpp"
+
+namespace fleet::agent::intake {
+
+struct answer {
+  bool spooled = false;
+  boost::json::object reply;
+};
+
+/// For the loop's thread. Everything passed by reference must outlive it.
+class intake {
+ public:
+  struct parts {
+    postgres::pool& connections;
+    applier& apply;
+    base::instance_id self;
+    telemetry::logger log;
+    telemetry::metrics& metrics;
+  };
+  /// `spool`: null where none is configured; then nothing is accepted while the database is away.
+  intake(parts with, std::unique_ptr<quantumflow::spool> spool);
+  ~intake();
+
+  /// Returns once it is committed, or on the disk of the spool. Throws `base::failure`: `invalid_input` with every
+  /// wrong field; what the database refused; `unavailable` where the spool cannot take it.
+  boost::asio::awaitable<answer> take(kind what, boost::json::object body);
+
+  /// Applies what the spool holds, in order, until a soft stop. What is refused is set aside in the spool's quarantine.
+  /// Supervise it.
+  boost::asio::awaitable<void> replay(async::stop_token stop);
+
+ private:
+  struct item;
+  struct figures;
+  boost::asio::awaitable<boost::json::object> apply_once(item what, bool& reached);
+  boost::asio::awaitable<void> keep(item what);
+  boost::asio::awaitable<bool> replay_one();
+  void show();
+
+  parts with_;
+  std::shared_ptr<quantumflow::spool> spool_;  ///< shared with calls on the blocking pool that outlive a coroutine
+  std::unique_ptr<figures> figures_;
+  std::size_t arriving_ = 0;  ///< being written to the spool
+  async::event arrived_;
+};
+
+}  // namespace fleet::agent::intake

@@ -1,0 +1,188 @@
+#include "singularity_agent/intake/intake.hpp"
+
+#include <catch2/catch.hpp>
+#include <filesystem>
+
+#include "tests/integration/singularity/agent_fixture.hpp"
+
+using namespace fleet;
+using namespace fleet::test;
+using agent::intake::kind;
+
+namespace {
+
+class intake_fixture : public agent_fixture {
+ public:
+  explicit intake_fixture(const std::string& database)
+      : agent_fixture(database),
+        directory(std::filesystem::temp_directory_path() / ("intake-" + base::new_uuid())),
+        nowhere(io.get_executor(), unreachable(), 2) {
+    std::filesystem::create_directories(directory);
+    run(io, quantumflow::subscribe(pool, "consensus_results_queue", self.str()));
+    reopen(nowhere);
+  }
+  ~intake_fixture() {
+    stop_all();
+    taking.reset();
+    std::filesystem::remove_all(directory);
+  }
+
+  /// As an agent that was started again, with or without a database.
+  void reopen(postgres::pool& connections) {
+    taking.reset();
+    quantumflow::spool_options options;
+    options.path = directory / "spool.db";
+    options.max_bytes = max_bytes;
+    auto opened = quantumflow::spool::open(std::move(options)).value();
+    spool = opened.get();
+    agent::intake::intake::parts parts{connections, applier, self, log, registry};
+    taking = std::make_unique<agent::intake::intake>(std::move(parts), std::move(opened));
+  }
+  agent::intake::answer take(kind what, const std::string& body) {
+    return run(io, taking->take(what, boost::json::parse(body).as_object()));
+  }
+  void replay() {
+    ++running;
+    boost::asio::co_spawn(io, taking->replay(stop.token()), [this](std::exception_ptr) { --running; });
+    const bool empty = run_until(io, [this] { return spool->stats().entries == 0; });
+    CHECK(empty);
+  }
+  std::string error_of(kind what, const std::string& body) {
+    try {
+      take(what, body);
+    } catch (const base::failure& failure) {
+      return failure.what();
+    }
+    return "none";
+  }
+
+  std::filesystem::path directory;
+  std::uint64_t max_bytes = 1U << 20;
+  postgres::pool nowhere;
+  telemetry::metrics registry;
+  agent::intake::applier applier{{*queue, *votes, out, samples, wake, agent::proposals::change_form::git}};
+  quantumflow::spool* spool = nullptr;
+  std::unique_ptr<agent::intake::intake> taking;
+
+ private:
+  static postgres::settings unreachable() {
+    postgres::settings how;
+    how.url = "postgresql://nobody@127.0.0.1:1/nothing?connect_timeout=1";
+    return how;
+  }
+};
+
+const std::string pattern = R"({"pattern_type":"cache","code_pattern":{"before":"a","after":"b","description":"c"},)"
+                            R"("success_rate":0.97,"agent_type":"T"})";
+
+}  // namespace
+
+TEST_CASE("intake: with a database there, everything is applied at once") {
+  intake_fixture with("intake_direct");
+  with.reopen(with.pool);
+  const auto answer = with.take(kind::proposal, agent_fixture::proposal("p1"));
+  CHECK_FALSE(answer.spooled);
+  CHECK(answer.reply.at("status") == "pending");
+  CHECK(with.spool->stats().entries == 0);
+  CHECK_THAT(with.error_of(kind::proposal, agent_fixture::proposal("p1", "other\\n")),
+             Catch::Contains("other content"));
+}
+
+TEST_CASE("intake: without a database it is kept, and applied in order, once, when the database is back") {
+  intake_fixture with("intake_replay");
+  const auto kept = with.take(kind::proposal, agent_fixture::proposal("p1"));
+  CHECK(kept.spooled);
+  CHECK(kept.reply.at("proposal_id") == "p1");
+  CHECK(kept.reply.at("spooled") == true);
+  CHECK(with.take(kind::agent_metrics, R"({"agent_type":"T","metrics":{"error_rate":0.5}})").spooled);
+  CHECK(with.take(kind::pattern, pattern).spooled);
+  CHECK(with.take(kind::proposal, agent_fixture::proposal("p2")).spooled);
+  CHECK(with.spool->stats().entries == 4);
+
+  with.reopen(with.pool);
+  // What comes now goes behind them, although the database is there.
+  CHECK(with.take(kind::proposal, agent_fixture::proposal("p3")).spooled);
+  with.replay();
+  CHECK(with.psql("select string_agg(proposal_id, ',' order by submitted_at) from singularity.proposal") == "p1,p2,p3");
+  CHECK(with.psql("select pending from quantumflow.get_queue_stats('patterns_for_aggregator_queue')") == "1");
+  CHECK(with.psql("select count(*) from singularity.accepted") == "5");
+  CHECK_FALSE(with.take(kind::proposal, agent_fixture::proposal("p4")).spooled);
+}
+
+TEST_CASE("intake: an item that was applied, and not forgotten before a crash, is not applied again") {
+  intake_fixture with("intake_once");
+  CHECK(with.take(kind::pattern, pattern).spooled);
+  const auto copy = with.directory / "copy.db";
+  with.taking.reset();
+  std::filesystem::copy_file(with.directory / "spool.db", copy);
+  with.reopen(with.pool);
+  with.replay();
+  with.stop_all();
+  CHECK(with.psql("select pending from quantumflow.get_queue_stats('patterns_for_aggregator_queue')") == "1");
+
+  with.taking.reset();
+  std::filesystem::rename(copy, with.directory / "spool.db");
+  with.stop = async::stop_source(with.io.get_executor());
+  with.reopen(with.pool);
+  CHECK(with.spool->stats().entries == 1);
+  with.replay();
+  CHECK(with.psql("select pending from quantumflow.get_queue_stats('patterns_for_aggregator_queue')") == "1");
+}
+
+TEST_CASE("intake: what is wrong is refused at once, database or not") {
+  intake_fixture with("intake_wrong");
+  CHECK_THAT(with.error_of(kind::proposal, R"({"agent_type":"T"})"), Catch::Contains("code_change"));
+  CHECK_THAT(with.error_of(kind::vote, R"({"proposal_id":"p","vote":"maybe"})"), Catch::Contains("vote"));
+  CHECK_THAT(with.error_of(kind::agent_metrics, R"({"agent_type":"T","metrics":{"error_rate":7}})"),
+             Catch::Contains("error_rate"));
+  CHECK(with.spool->stats().entries == 0);
+}
+
+TEST_CASE("intake: what the database refuses at replay is set aside with its reason, and the rest goes on") {
+  intake_fixture with("intake_refused");
+  CHECK(with.take(kind::vote, R"({"proposal_id":"nobody","vote":"approve","confidence":0.9,"reason":"r"})").spooled);
+  CHECK(with.take(kind::proposal, agent_fixture::proposal("p1")).spooled);
+  with.reopen(with.pool);
+  with.replay();
+  CHECK(with.psql("select count(*) from singularity.proposal") == "1");
+  const auto aside = with.spool->quarantined().value();
+  REQUIRE(aside.size() == 1);
+  CHECK(aside[0].entry.kind == "vote");
+  CHECK_THAT(aside[0].reason, Catch::Contains("no vote is asked for on 'nobody'"));
+  CHECK_THAT(with.registry.exposition(), Catch::Contains("singularity_spool_quarantined_items 1"));
+}
+
+TEST_CASE("intake: a full spool refuses proposals, and takes the metrics it has room for") {
+  intake_fixture with("intake_full");
+  with.max_bytes = 800;
+  with.reopen(with.nowhere);
+  const std::string metrics = R"({"agent_type":"T","metrics":{"error_rate":0.5}})";
+  for (int n = 0; n < 20; ++n) CHECK(with.take(kind::agent_metrics, metrics).spooled);
+  CHECK(with.spool->stats().dropped_total > 0);
+  CHECK(with.take(kind::proposal, agent_fixture::proposal("p1")).spooled);
+  std::string error = "none";
+  for (int n = 2; n < 10 && error == "none"; ++n)
+    error = with.error_of(kind::proposal, agent_fixture::proposal("p" + std::to_string(n)));
+  CHECK_THAT(error, Catch::Contains("spool: full"));
+}
+
+TEST_CASE("intake: cut connections double nothing and lose nothing") {
+  intake_fixture with("intake_cut");
+  with.reopen(with.pool);
+  const int count = 60;
+  int done = 0;
+  for (int n = 0; n < count; ++n) {
+    boost::asio::co_spawn(with.io, with.taking->take(kind::pattern, boost::json::parse(pattern).as_object()),
+                          [&](std::exception_ptr thrown, agent::intake::answer) { done += thrown ? 0 : 1; });
+    if (n % 10 == 9) {
+      run_until(with.io, [&] { return done > n - 8; });
+      with.psql(
+          "select count(pg_terminate_backend(pid)) from pg_stat_activity where datname = current_database() and "
+          "pid <> pg_backend_pid() and query not ilike '%listen%'");
+    }
+  }
+  CHECK(run_until(with.io, [&] { return done == count; }));
+  with.replay();
+  CHECK(with.psql("select pending from quantumflow.get_queue_stats('patterns_for_aggregator_queue')") ==
+        std::to_string(count));
+}

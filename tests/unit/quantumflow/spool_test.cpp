@@ -1,0 +1,228 @@
+#include "common/quantumflow/spool.hpp"
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <catch2/catch.hpp>
+#include <fstream>
+#include <thread>
+
+#include "common/base/ids.hpp"
+
+using namespace fleet;
+using quantumflow::spool;
+using quantumflow::spool_entry;
+using quantumflow::spool_options;
+
+namespace {
+
+class folder {
+ public:
+  folder() : path_(std::filesystem::temp_directory_path() / ("spool-" + base::new_uuid())) {
+    std::filesystem::create_directories(path_);
+  }
+  ~folder() { std::filesystem::remove_all(path_); }
+  folder(const folder&) = delete;
+  folder& operator=(const folder&) = delete;
+  std::filesystem::path file() const { return path_ / "spool.db"; }
+  bool has_damaged() const { return std::filesystem::exists(path_ / "spool.db.damaged-1"); }
+
+ private:
+  std::filesystem::path path_;
+};
+
+std::unique_ptr<spool> open(const folder& in, std::uint64_t max_bytes = 1U << 20) {
+  spool_options options;
+  options.path = in.file();
+  options.max_bytes = max_bytes;
+  auto opened = spool::open(std::move(options));
+  if (!opened) FAIL(opened.error().message);
+  return std::move(*opened);
+}
+
+spool_entry entry(int n, std::size_t size = 10, bool may_be_dropped = false) {
+  spool_entry made;
+  made.kind = may_be_dropped ? "metrics" : "vote";
+  made.key = "key-" + std::to_string(n);
+  made.body = std::to_string(n) + std::string(size, 'x');
+  made.may_be_dropped = may_be_dropped;
+  return made;
+}
+
+/// Takes everything out, oldest first: the keys.
+std::vector<std::string> drain(spool& from) {
+  std::vector<std::string> keys;
+  for (;;) {
+    const auto next = from.front();
+    REQUIRE(next.has_value());
+    if (!*next) return keys;
+    keys.push_back((*next)->key);
+    REQUIRE(from.remove((*next)->sequence).has_value());
+  }
+}
+
+/// Overwrites the first place where `text` stands in the file.
+void flip(const std::filesystem::path& file, const std::string& text) {
+  std::string content;
+  {
+    std::ifstream in(file, std::ios::binary);
+    content.assign(std::istreambuf_iterator<char>(in), {});
+  }
+  const auto at = content.find(text);
+  REQUIRE(at != std::string::npos);
+  content[at + text.size() / 2] ^= 0x20;
+  std::ofstream(file, std::ios::binary) << content;
+}
+
+}  // namespace
+
+TEST_CASE("spool: entries come out in the order they went in, also after it was opened again") {
+  const folder in;
+  {
+    auto first = open(in);
+    for (int n = 0; n < 5; ++n) CHECK(first->append(entry(n)).value() == n + 1);
+    CHECK(first->stats().entries == 5);
+  }
+  auto again = open(in);
+  CHECK(again->stats().entries == 5);
+  const auto front = again->front().value();
+  REQUIRE(front);
+  CHECK(front->kind == "vote");
+  CHECK(front->body == "0xxxxxxxxxx");
+  CHECK(drain(*again) == std::vector<std::string>{"key-0", "key-1", "key-2", "key-3", "key-4"});
+  CHECK(again->stats().entries == 0);
+  CHECK(again->stats().bytes == 0);
+  CHECK(again->append(entry(9)).value() == 6);  // a sequence is never used twice
+}
+
+TEST_CASE("spool: what was appended survives a process that dies at once") {
+  const folder in;
+  const pid_t child = fork();
+  if (child == 0) {
+    spool_options options;
+    options.path = in.file();
+    auto opened = spool::open(std::move(options));
+    const bool kept = opened && (*opened)->append(entry(1)) && (*opened)->append(entry(2));
+    ::_exit(kept ? 0 : 1);  // no destructor, no close
+  }
+  int status = 0;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  REQUIRE(WEXITSTATUS(status) == 0);
+  auto after = open(in);
+  CHECK(drain(*after) == std::vector<std::string>{"key-1", "key-2"});
+}
+
+TEST_CASE("spool: when it is full, metrics make room, the oldest first, and nothing else does") {
+  const folder in;
+  auto small = open(in, 450);
+  REQUIRE(small->append(entry(1, 100, true)).has_value());
+  REQUIRE(small->append(entry(2, 100)).has_value());
+  REQUIRE(small->append(entry(3, 100, true)).has_value());
+  REQUIRE(small->append(entry(4, 150)).has_value());
+  CHECK(small->stats().dropped_total == 1);
+  REQUIRE(small->append(entry(5, 100)).has_value());
+  CHECK(small->stats().dropped_total == 2);
+  const auto refused = small->append(entry(6, 100));
+  REQUIRE(refused.has_error());
+  CHECK(refused.error().kind == base::error_kind::unavailable);
+  CHECK_THAT(refused.error().message, Catch::Contains("spool: full"));
+  CHECK(small->stats().entries == 3);
+  CHECK(drain(*small) == std::vector<std::string>{"key-2", "key-4", "key-5"});
+}
+
+TEST_CASE("spool: an entry whose bytes changed is set aside, and the rest goes on") {
+  const folder in;
+  {
+    auto before = open(in);
+    for (int n = 0; n < 3; ++n) REQUIRE(before->append(entry(n, 40)).has_value());
+  }
+  flip(in.file(), "1" + std::string(40, 'x'));
+  auto after = open(in);
+  CHECK(drain(*after) == std::vector<std::string>{"key-0", "key-2"});
+  CHECK(after->stats().quarantined_total == 1);
+  const auto aside = after->quarantined().value();
+  REQUIRE(aside.size() == 1);
+  CHECK(aside[0].entry.key == "key-1");
+  CHECK(aside[0].reason == "its checksum is wrong");
+}
+
+TEST_CASE("spool: of a damaged file what can be read is taken over, and the file kept aside") {
+  const folder in;
+  {
+    auto before = open(in, 1U << 24);
+    for (int n = 0; n < 200; ++n) REQUIRE(before->append(entry(n, 3'000)).has_value());
+  }
+  {
+    std::fstream file(in.file(), std::ios::binary | std::ios::in | std::ios::out);
+    file.seekp(static_cast<std::streamoff>(std::filesystem::file_size(in.file()) / 2) / 4096 * 4096);
+    file << std::string(8'192, '\xFF');
+  }
+  auto after = open(in, 1U << 24);
+  CHECK(in.has_damaged());
+  const auto keys = drain(*after);
+  INFO(keys.size() << " of 200 taken over, " << after->stats().unreadable_total << " unreadable");
+  CHECK(keys.size() >= 150);
+  CHECK(keys.size() + after->stats().unreadable_total == 200);
+  CHECK(std::is_sorted(keys.begin(), keys.end(),
+                       [](const auto& a, const auto& b) { return std::stoi(a.substr(4)) < std::stoi(b.substr(4)); }));
+  CHECK(after->append(entry(1'000)).value() > 200 - 10);
+}
+
+TEST_CASE("spool: a file that is no spool at all is kept aside, and a fresh one begun") {
+  const folder in;
+  std::ofstream(in.file()) << std::string(10'000, 'z');
+  auto fresh = open(in);
+  CHECK(in.has_damaged());
+  CHECK(fresh->stats().unreadable_total == 1);
+  CHECK(fresh->append(entry(1)).has_value());
+}
+
+TEST_CASE("spool: quarantine keeps the reason, and no more than its bound") {
+  const folder in;
+  spool_options options;
+  options.path = in.file();
+  options.max_quarantined = 2;
+  auto opened = spool::open(std::move(options)).value();
+  for (int n = 0; n < 4; ++n)
+    REQUIRE(opened->quarantine(opened->append(entry(n)).value(), "refused " + std::to_string(n)).has_value());
+  const auto aside = opened->quarantined().value();
+  REQUIRE(aside.size() == 2);
+  CHECK(aside[0].reason == "refused 3");
+  CHECK(opened->stats().quarantined_total == 4);
+  CHECK(opened->stats().entries == 0);
+}
+
+TEST_CASE("spool: a second process is refused") {
+  const folder in;
+  auto first = open(in);
+  const pid_t child = fork();
+  if (child == 0) {
+    spool_options options;
+    options.path = in.file();
+    ::_exit(spool::open(std::move(options)) ? 1 : 0);
+  }
+  int status = 0;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  CHECK(WEXITSTATUS(status) == 0);
+}
+
+TEST_CASE("spool: several threads may append at once") {
+  const folder in;
+  auto shared = open(in);
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t)
+    threads.emplace_back([&shared, t] {
+      for (int n = 0; n < 25; ++n) (void)shared->append(entry(t * 100 + n));
+    });
+  for (auto& each : threads) each.join();
+  CHECK(shared->stats().entries == 100);
+  CHECK(drain(*shared).size() == 100);
+}
+
+TEST_CASE("spool: a directory that is not there is an error that names the file") {
+  spool_options options;
+  options.path = "/nonexistent/spool.db";
+  const auto opened = spool::open(std::move(options));
+  REQUIRE(opened.has_error());
+  CHECK_THAT(opened.error().message, Catch::Contains("/nonexistent/spool.db"));
+}
