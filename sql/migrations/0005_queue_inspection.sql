@@ -97,8 +97,16 @@ begin
 end $$;
 
 create function quantumflow.retry_dlq_message(id bigint) returns bigint language plpgsql as $$
-declare retried bigint;
+declare
+  retried bigint;
+  gone text;
 begin
+  select v.consumer_group into gone from quantumflow.dead_letter d join quantumflow.reader v using (cursor_id)
+   where (d.id = retry_dlq_message.id or d.msg_id = retry_dlq_message.id) and v.retired_at is not null;
+  if found then
+    raise exception 'id: the instance "%" of dead letter % was retired; it must subscribe again first', gone, id
+      using errcode = 'object_not_in_prerequisite_state';
+  end if;
   with back as (delete from quantumflow.dead_letter d where d.id = retry_dlq_message.id or d.msg_id = retry_dlq_message.id
                 returning d.*),
   again as (

@@ -262,3 +262,94 @@ returns table (segment int, state text, bytes bigint, held_by text, held_seconds
          extract(epoch from clock_timestamp() - g.held_since)::double precision
     from quantumflow.segment g cross join quantumflow.current_segment c order by g.segment
 $$;
+
+-- ── Instances that never came back ─────────────────────────────────────────────────────────────────────────────────
+
+-- Instances that took nothing for so long although something waited all the while. One that has nothing to read is not
+-- silent: there is nothing to tell it from a dead one, and nothing is kept for it.
+create function quantumflow.silent_instances(silent_for interval) returns setof text language sql stable as $$
+  select c.consumer_group
+    from quantumflow.cursor c join quantumflow.stream s using (stream_id)
+    cross join lateral (select p.* from quantumflow.cursor_position p where p.cursor_id = c.cursor_id
+                         order by p.cursor_id desc, p.seq desc limit 1) p
+   where s.lane is null and c.retired_at is null
+   group by c.consumer_group
+  having max(p.taken_at) <= clock_timestamp() - silent_for
+     and bool_or(exists (select from quantumflow.backlog k
+                          where k.cursor_id = p.cursor_id and k.seq = p.backlog_taken + 1
+                            and k.enqueued_at <= clock_timestamp() - silent_for)
+                 or exists (select from quantumflow.retry r
+                             where r.cursor_id = p.cursor_id and r.taken_by is null
+                               and r.due_at > '-infinity' and r.due_at <= clock_timestamp() - silent_for))
+$$;
+
+-- Moves all that waits for one cursor to the dead letters; null when somebody has it in hand.
+create function quantumflow.bury_waiting(cursor_id int, stream_id int, error text) returns bigint language plpgsql as $$
+declare
+  piece constant int := 10000;
+  moved int;
+  key_path text[];
+  why jsonb := jsonb_build_array(jsonb_build_object(
+    'at', to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), 'error', error));
+  from_backlog bigint;
+  from_retry bigint;
+begin
+  loop
+    moved := quantumflow.move_to_backlog(bury_waiting.cursor_id, bury_waiting.stream_id, piece);
+    if moved is null then return null; end if;
+    exit when moved < piece;
+  end loop;
+  select q.ordering_key into key_path from quantumflow.stream s join quantumflow.queue q using (queue_id)
+   where s.stream_id = bury_waiting.stream_id;
+  insert into quantumflow.dead_letter (cursor_id, xid, msg_id, ordering_key, enqueued_at, body, attempts, reason, errors)
+  select k.cursor_id, k.xid, k.msg_id, k.body::jsonb #>> key_path, k.enqueued_at, k.body, 0, 'recipient_expired', why
+    from quantumflow.backlog k
+   where k.cursor_id = bury_waiting.cursor_id
+     and k.seq > (select max(p.backlog_taken) from quantumflow.cursor_position p where p.cursor_id = bury_waiting.cursor_id)
+   order by k.seq;
+  get diagnostics from_backlog = row_count;
+  delete from quantumflow.backlog k where k.cursor_id = bury_waiting.cursor_id;
+  insert into quantumflow.cursor_position (cursor_id, seq, done, backlog_put, backlog_taken, taken, taken_at)
+  select p.cursor_id, p.seq + 1, p.done, p.backlog_put, p.backlog_put, p.taken + from_backlog, p.taken_at
+    from quantumflow.cursor_position p where p.cursor_id = bury_waiting.cursor_id order by p.seq desc limit 1;
+  with gone as (
+    delete from quantumflow.retry r where r.cursor_id = bury_waiting.cursor_id and r.taken_by is null returning r.*)
+  insert into quantumflow.dead_letter (cursor_id, xid, msg_id, ordering_key, enqueued_at, body, attempts, reason, errors)
+  select g.cursor_id, g.xid, g.msg_id, g.ordering_key, g.enqueued_at, g.body, g.attempts, 'recipient_expired', g.errors || why
+    from gone g order by g.xid, g.msg_id;
+  get diagnostics from_retry = row_count;
+  return from_backlog + from_retry;
+end $$;
+
+-- What waits for a silent instance becomes dead letters. Broadcasts are not kept for it any more until it subscribes or
+-- takes again; what is sent to it alone still is, for as long.
+create function quantumflow.expire_instances(silent_for interval default '7 days', lock_timeout_ms int default 100)
+returns table (instance text, dead_letters bigint) language plpgsql as $$
+#variable_conflict use_column
+declare
+  old_timeout text := current_setting('lock_timeout');
+  c record;
+  buried bigint;
+begin
+  perform quantumflow.check_isolation('expire_instances');
+  if not pg_try_advisory_xact_lock(quantumflow.rotation_lock_class(), 1) then return; end if;
+  perform set_config('lock_timeout', lock_timeout_ms || 'ms', true);
+  for instance in select * from quantumflow.silent_instances(silent_for) loop
+    dead_letters := 0;
+    for c in select t.cursor_id, t.stream_id, s.recipient from quantumflow.cursor t join quantumflow.stream s using (stream_id)
+              where t.consumer_group = instance and s.lane is null and t.retired_at is null order by t.cursor_id
+    loop
+      buried := quantumflow.bury_waiting(c.cursor_id, c.stream_id,
+                                         format('the instance took nothing for %s', silent_for));
+      if buried is null then continue; end if;  -- at work after all
+      dead_letters := dead_letters + buried;
+      if c.recipient is null then
+        update quantumflow.cursor t set retired_at = clock_timestamp() where t.cursor_id = c.cursor_id;
+      end if;
+    end loop;
+    return next;
+  end loop;
+  perform set_config('lock_timeout', old_timeout, true);
+end $$;
+comment on function quantumflow.expire_instances is
+  'Turns what waits for instances that have been silent for so long into dead letters (reason recipient_expired).';

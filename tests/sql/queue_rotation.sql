@@ -131,4 +131,16 @@ begin isolation level repeatable read;
 select raises('select rotate()', 'rotate: needs READ COMMITTED');
 rollback;
 select expect(current_setting('lock_timeout'), '0', 'the caller''s own lock_timeout is as it was');
+-- TRUNCATE resets the age of the segment's xids, which autovacuum is kept from doing.
+select expect((select bool_and(reloptions @> '{autovacuum_enabled=off}') from pg_class
+                where relnamespace = 'quantumflow'::regnamespace and relname like 'message__' and relkind = 'r'), true, 'autovacuum');
+do $$ begin for i in 1..50 loop perform pg_current_xact_id(); commit; end loop; end $$;
+select expect((select min(age(relfrozenxid)) >= 50 from pg_class where relname ~ '^message_.$'), true, 'ages while it is not truncated');
+select publish_some(0, 0) \gset
+select count(*) from rotate('0 s') \gset
+begin;
+select expect(take_some(), '0', 'read');
+commit;
+select count(*) from rotate('1 h') \gset
+select expect((select min(age(relfrozenxid)) < 10 from pg_class where relname ~ '^message_.$'), true, 'young again');
 select public.dblink_disconnect('other') \gset
