@@ -129,7 +129,7 @@ end $$;
 create type quantumflow.delivery as (
   message_id bigint, body text, enqueued_at timestamptz, attempts int, cursor_id int);
 
--- Takes what is due of the cursor's retries: of each ordering key only the oldest, so that order is kept.
+-- Takes what is due of the cursor's retries, in order: of each ordering key the first ones, up to one that is not due yet.
 create function quantumflow.take_due_retries(cursor_id int, max int) returns setof quantumflow.delivery
 language plpgsql as $$
 begin
@@ -137,15 +137,15 @@ begin
   delete from quantumflow.retry r
    where r.cursor_id = take_due_retries.cursor_id and r.taken_by is not null and r.taken_by <> pg_current_xact_id();
   return query
-    with heads as (
-      select distinct on (coalesce(r.ordering_key, r.msg_id::text)) r.xid, r.msg_id, r.due_at
-        from quantumflow.retry r where r.cursor_id = take_due_retries.cursor_id
-       order by coalesce(r.ordering_key, r.msg_id::text), r.xid, r.msg_id),
-    due as (select h.xid, h.msg_id from heads h where h.due_at <= clock_timestamp()
-             order by h.xid, h.msg_id limit take_due_retries.max),
+    with turns as (
+      select r.xid, r.msg_id, r.taken_by, max(r.due_at) over (partition by coalesce(r.ordering_key, r.msg_id::text)
+                                                              order by r.xid, r.msg_id) as turn_at
+        from quantumflow.retry r where r.cursor_id = take_due_retries.cursor_id),
+    due as (select t.xid, t.msg_id from turns t where t.turn_at <= clock_timestamp() and t.taken_by is null
+             order by t.xid, t.msg_id limit take_due_retries.max),
     taken as (
       update quantumflow.retry r set taken_by = pg_current_xact_id() from due
-       where r.cursor_id = take_due_retries.cursor_id and r.xid = due.xid and r.msg_id = due.msg_id and r.taken_by is null
+       where r.cursor_id = take_due_retries.cursor_id and r.xid = due.xid and r.msg_id = due.msg_id
       returning r.*)
     select t.msg_id, t.body, t.enqueued_at, t.attempts, t.cursor_id from taken t order by t.xid, t.msg_id;
 end $$;
@@ -210,8 +210,9 @@ begin
   if exists (select from quantumflow.retry r where r.cursor_id = take_from.cursor_id) then
     return query select * from quantumflow.take_due_retries(take_from.cursor_id, take_from.max);
     get diagnostics retried = row_count;
+    -- Of a key whose retries are all in this batch, what follows may be in it, too.
     waiting_keys := array(select distinct r.ordering_key from quantumflow.retry r
-                           where r.cursor_id = take_from.cursor_id and r.ordering_key is not null);
+                           where r.cursor_id = take_from.cursor_id and r.ordering_key is not null and r.taken_by is null);
     select q.ordering_key into key_path from quantumflow.reader v join quantumflow.queue q using (queue_id)
      where v.cursor_id = take_from.cursor_id;
   end if;
