@@ -7,6 +7,7 @@
 
 #include "centralcloud_daemon/api/routes.hpp"
 #include "centralcloud_daemon/consumers.hpp"
+#include "centralcloud_daemon/log_keeper.hpp"
 #include "centralcloud_daemon/producers.hpp"
 #include "centralcloud_daemon/settings.hpp"
 #include "centralcloud_daemon/timers.hpp"
@@ -56,6 +57,7 @@ struct application::parts {
   patterns::aggregator pattern_reports{out, current.patterns, log};
   consumers in{votes, changes, pattern_reports, events};
   timers timed{pool, votes, changes, current.guardian};
+  log_keeper keeper{pool, current.maintenance, log};
   std::vector<std::unique_ptr<quantumflow::consumer>> workers{};
   std::unique_ptr<http::server> server{};
   daemon::supervisor supervisor{
@@ -161,6 +163,7 @@ awaitable<void> application::parts::start_workers() {
     }
   }
   supervisor.supervise("timers", [this](async::stop_token stop) { return timed.run(std::move(stop)); });
+  supervisor.supervise("log_keeper", [this](async::stop_token stop) { return keeper.run(std::move(stop)); });
   supervisor.supervise("probe", [this](async::stop_token stop) { return probe(std::move(stop)); });
   health.set("workers", true);
 }
@@ -209,6 +212,7 @@ void application::parts::take_over(const config::values& fresh, settings effecti
   current.consensus = effective.consensus;
   current.guardian = std::move(effective.guardian);
   current.patterns = effective.patterns;
+  current.maintenance = effective.maintenance;
   if (const auto level = telemetry::parse_log_level(effective.core.log_level)) log.set_level(*level);
   timed.wake();
 }

@@ -130,6 +130,22 @@ void add_patterns(config::schema& to) {
       1, 1'000'000'000, "uses"));
 }
 
+void add_maintenance(config::schema& to) {
+  to.add(bounded(made("queue.rotation_interval_seconds", value_type::integer, "60",
+                      "How long messages are written to one segment of the log before the next is begun."),
+                 1, 86'400, "s"));
+  to.add(bounded(
+      made("queue.segment_max_mib", value_type::integer, "1024", "A segment larger than this is left before its time."),
+      1, 1'048'576, "MiB"));
+  to.add(bounded(made("queue.lag_rotations", value_type::integer, "2",
+                      "A reader so many rotations behind has what it has not read copied to its backlog, and holds the "
+                      "log no longer."),
+                 1, 10'000, "rotations"));
+  to.add(bounded(made("queue.instance_expiry_hours", value_type::integer, "168",
+                      "What waits for an instance that took nothing for so long goes to the dead-letter queue."),
+                 1, 87'600, "h"));
+}
+
 void add_alerts(config::schema& to) {
   to.add(bounded(made("alerts.dlq_messages", value_type::integer, "10", "Dead letters from which on people are told."),
                  1, 1'000'000'000, "messages"));
@@ -188,6 +204,7 @@ std::shared_ptr<const config::schema> settings_schema() {
   add_consensus(*all);
   add_guardian(*all);
   add_patterns(*all);
+  add_maintenance(*all);
   add_alerts(*all);
   return all;
 }
@@ -207,6 +224,10 @@ base::result<settings> settings_from(const config::values& all) {
   made_of.patterns.min_instances = all.get_int("patterns.min_instances");
   made_of.patterns.min_success_rate = all.get_decimal("patterns.min_success_rate");
   made_of.patterns.promote_usage = all.get_int("patterns.promote_usage");
+  made_of.maintenance.rotation_interval = std::chrono::seconds(all.get_int("queue.rotation_interval_seconds"));
+  made_of.maintenance.segment_bytes = all.get_int("queue.segment_max_mib") << 20;
+  made_of.maintenance.lag_rotations = all.get_int("queue.lag_rotations");
+  made_of.maintenance.instance_expiry = std::chrono::hours(all.get_int("queue.instance_expiry_hours"));
   return made_of;
 }
 

@@ -10,6 +10,7 @@
 #include "common/config/core_settings.hpp"
 #include "common/config/values.hpp"
 #include "common/postgres/settings.hpp"
+#include "common/quantumflow/maintenance.hpp"
 
 namespace fleet::central {
 
@@ -20,6 +21,7 @@ struct settings {
   consensus::engine_settings consensus;
   guardian::watch_settings guardian;
   patterns::pattern_settings patterns;
+  quantumflow::maintenance_settings maintenance;
 };
 
 /// Everything that may be in the file: the core's settings and the coordinator's own.

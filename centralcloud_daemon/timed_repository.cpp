@@ -14,8 +14,4 @@ boost::asio::awaitable<std::optional<std::chrono::milliseconds>> next_due(postgr
   co_return std::chrono::milliseconds(*ms);
 }
 
-boost::asio::awaitable<void> trim_positions(postgres::connection& connection) {
-  co_await connection.query("select quantumflow.trim_positions()");
-}
-
 }  // namespace fleet::central

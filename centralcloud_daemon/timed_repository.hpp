@@ -1,4 +1,4 @@
-// The SQL of timed work: when something is due, and the queue layer's housekeeping.
+// The SQL of timed work: when something is due.
 #pragma once
 #include <boost/asio/awaitable.hpp>
 #include <chrono>
@@ -9,10 +9,8 @@
 namespace fleet::central {
 
 /// Until a vote's deadline, a window's end, or a silence of `silence`; 0: something is due; empty: nothing will be. By
-/// the database's clock. Throws `postgres::sql_error`, as the other.
+/// the database's clock. Throws `postgres::sql_error`.
 boost::asio::awaitable<std::optional<std::chrono::milliseconds>> next_due(postgres::connection& connection,
                                                                           std::chrono::milliseconds silence);
-/// Removes the positions of cursors that newer ones have replaced.
-boost::asio::awaitable<void> trim_positions(postgres::connection& connection);
 
 }  // namespace fleet::central

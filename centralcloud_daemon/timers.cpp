@@ -16,7 +16,6 @@ constexpr milliseconds shortest_sleep{5};
 /// Something is due and could not be done: another coordinator has it in hand, or what was said in time still waits in
 /// its queue, or a vote waits for voters.
 constexpr milliseconds blocked_sleep{100};
-constexpr std::chrono::seconds trim_interval{10};
 /// After so many pieces of work the connection goes back and stop is looked at, even if more is due.
 constexpr int max_pieces = 500;
 
@@ -32,11 +31,6 @@ awaitable<void> timers::run(async::stop_token stop) {
 }
 
 awaitable<milliseconds> timers::pass(postgres::connection& connection, async::stop_token stop) {
-  const auto now = std::chrono::steady_clock::now();
-  if (now - trimmed_at_ >= trim_interval) {
-    co_await trim_positions(connection);
-    trimmed_at_ = now;
-  }
   const auto due = co_await next_due(connection, settings_.silence());
   if (!due) co_return longest_sleep;
   if (*due > milliseconds::zero()) co_return std::clamp(*due, shortest_sleep, longest_sleep);

@@ -34,7 +34,6 @@ class timers {
   guardian::watch& changes_;
   const guardian::watch_settings& settings_;
   async::event woken_;
-  std::chrono::steady_clock::time_point trimmed_at_{};
 };
 
 }  // namespace fleet::central

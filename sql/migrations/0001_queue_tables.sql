@@ -33,6 +33,7 @@ create table quantumflow.cursor (
   stream_id      int not null references quantumflow.stream,
   consumer_group text not null check (length(consumer_group) between 1 and 200),
   created_at     timestamptz not null default clock_timestamp(),
+  retired_at     timestamptz,  -- an instance that fell silent: nothing is kept for it until it subscribes or takes again
   unique (stream_id, consumer_group));
 
 -- Where a cursor stands: the row with the highest seq. Appended, never updated, so that a snapshot held open for hours
@@ -44,31 +45,58 @@ create table quantumflow.cursor_position (
   win       pg_snapshot,           -- the window being read, when it did not fit into one batch
   pos_xid   xid8,                  -- last message taken from that window
   pos_id    bigint,
+  -- The cursor's rows in the backlog: the last one written and the last one taken. Equal, as nearly always: it has none.
+  backlog_put   bigint not null default 0,
+  backlog_taken bigint not null default 0,
   taken     bigint not null,       -- messages taken since the cursor began
+  taken_at  timestamptz not null default clock_timestamp(),  -- the last time it took any
   primary key (cursor_id, seq));
 
 -- ── The log ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 create sequence quantumflow.message_id;
 
--- Three segments of one log; publishers write the current one. Rows are neither updated nor deleted, so there is nothing
--- to vacuum.
+-- Three segments of one log; publishers write the current one, and rotate() truncates one that every cursor is through
+-- with. Rows are neither updated nor deleted, so there is nothing to vacuum; sql/README.md says why old xids are no danger.
 create table quantumflow.message_0 (
   stream_id   int not null,
   msg_id      bigint not null default nextval('quantumflow.message_id'),
   xid         xid8 not null default pg_current_xact_id(),
   enqueued_at timestamptz not null default clock_timestamp(),
-  body        text not null);  -- a JSON object; text costs half of jsonb at publish
-create table quantumflow.message_1 (like quantumflow.message_0 including defaults);
-create table quantumflow.message_2 (like quantumflow.message_0 including defaults);
+  body        text not null)  -- a JSON object; text costs half of jsonb at publish
+  with (autovacuum_enabled = off, toast.autovacuum_enabled = off);
+create table quantumflow.message_1 (like quantumflow.message_0 including defaults)
+  with (autovacuum_enabled = off, toast.autovacuum_enabled = off);
+create table quantumflow.message_2 (like quantumflow.message_0 including defaults)
+  with (autovacuum_enabled = off, toast.autovacuum_enabled = off);
 create index on quantumflow.message_0 (stream_id, xid, msg_id);
 create index on quantumflow.message_1 (stream_id, xid, msg_id);
 create index on quantumflow.message_2 (stream_id, xid, msg_id);
 
 create table quantumflow.current_segment (
   only_row boolean primary key default true check (only_row),
-  segment  smallint not null check (segment between 0 and 2));
+  segment  smallint not null check (segment between 0 and 2),
+  since    timestamptz not null default clock_timestamp());
 insert into quantumflow.current_segment (segment) values (0);
+
+-- What rotate() did with each segment, and what it waits for.
+create table quantumflow.segment (
+  segment       smallint primary key check (segment between 0 and 2),
+  closed_at     timestamptz,  -- when publishers left it; null: it is the current one, or was truncated
+  truncated_at  timestamptz,
+  held_by       text,         -- why the last attempt did not truncate it; null: nothing did
+  held_since    timestamptz);
+insert into quantumflow.segment (segment) values (0), (1), (2);
+
+-- What a lagging cursor had not read when its segment was due to be truncated; it is read before the log, in this order.
+create table quantumflow.backlog (
+  cursor_id   int not null references quantumflow.cursor,
+  seq         bigint not null,
+  xid         xid8 not null,
+  msg_id      bigint not null,
+  enqueued_at timestamptz not null,
+  body        text not null,
+  primary key (cursor_id, seq));
 
 -- A view and not a parent table: an empty parent would cost 1e10 with enable_seqscan off and start JIT on every call.
 create view quantumflow.message as
@@ -110,7 +138,7 @@ create table quantumflow.dead_letter (
   enqueued_at  timestamptz not null,
   body         text not null,
   attempts     int not null,
-  reason       text not null check (reason in ('retries_exhausted', 'rejected')),
+  reason       text not null check (reason in ('retries_exhausted', 'rejected', 'recipient_expired', 'crashed_consumer')),
   errors       jsonb not null,
   dead_at      timestamptz not null default clock_timestamp());
 create index on quantumflow.dead_letter (cursor_id);
@@ -132,7 +160,8 @@ create index on quantumflow.operator_action (cursor_id) where action = 'purge';
 -- Classes of advisory locks: (class, id).
 create function quantumflow.cursor_lock_class() returns int language sql immutable parallel safe as 'select 1902671';
 create function quantumflow.wake_lock_class() returns int language sql immutable parallel safe as 'select 1902672';
-create function quantumflow.producer_lock_class() returns int language sql immutable parallel safe as 'select 1902673';
+create function quantumflow.rotation_lock_class() returns int language sql immutable parallel safe as 'select 1902673';
+create function quantumflow.producer_lock_class() returns int language sql immutable parallel safe as 'select 1902674';
 create function quantumflow.wake_channel(wake_id int) returns text language sql immutable parallel safe as
   $$ select 'quantumflow_' || wake_id $$;
 

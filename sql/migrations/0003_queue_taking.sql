@@ -2,6 +2,18 @@
 
 -- ── Subscribing and taking ─────────────────────────────────────────────────────────────────────────────────────────
 
+-- The group that holds the place of the first one on a stream that nobody reads yet, once rotation had to keep some of it.
+create function quantumflow.unclaimed() returns text language sql immutable parallel safe as $$ select '(unclaimed)' $$;
+
+-- A retired cursor starts again, from now on.
+create function quantumflow.revive_cursor(cursor_id int) returns void language sql as $$
+  update quantumflow.cursor c set retired_at = null where c.cursor_id = revive_cursor.cursor_id;
+  insert into quantumflow.cursor_position (cursor_id, seq, done, backlog_put, backlog_taken, taken)
+  select p.cursor_id, p.seq + 1, pg_current_snapshot(), p.backlog_put, p.backlog_taken, p.taken
+    from quantumflow.cursor_position p
+   where p.cursor_id = revive_cursor.cursor_id order by p.seq desc limit 1;
+$$;
+
 create function quantumflow.subscribe(queue text, consumer_group text) returns void language plpgsql as $$
 declare
   q quantumflow.queue := quantumflow.find_queue(queue);
@@ -17,9 +29,14 @@ begin
   for s in select * from quantumflow.stream t
             where t.queue_id = q.queue_id and t.recipient is null order by t.stream_id for update
   loop
+    -- What rotation kept of a stream that nobody read goes to the first group.
+    update quantumflow.cursor c set consumer_group = subscribe.consumer_group
+     where c.stream_id = s.stream_id and c.consumer_group = quantumflow.unclaimed();
     has_readers := s.lane is null or exists (select from quantumflow.cursor c where c.stream_id = s.stream_id);
     perform quantumflow.add_cursor(s.stream_id, consumer_group,
       case when has_readers then pg_current_snapshot() else quantumflow.beginning() end);
+    perform quantumflow.revive_cursor(c.cursor_id) from quantumflow.cursor c
+      where c.stream_id = s.stream_id and c.consumer_group = subscribe.consumer_group and c.retired_at is not null;
   end loop;
 end $$;
 comment on function quantumflow.subscribe is
@@ -27,16 +44,17 @@ comment on function quantumflow.subscribe is
 
 -- The cursors of one group on one queue.
 create view quantumflow.reader as
-  select q.name as queue_name, q.queue_id, s.stream_id, s.recipient, s.lane, s.wake_id, c.cursor_id, c.consumer_group
+  select q.name as queue_name, q.queue_id, s.stream_id, s.recipient, s.lane, s.wake_id, c.cursor_id, c.consumer_group,
+         c.retired_at
     from quantumflow.cursor c join quantumflow.stream s using (stream_id) join quantumflow.queue q using (queue_id);
 
--- Is there a message in the log for this cursor? Takes no lock and no xid. Without SET, so that it is inlined: its callers
+-- Is there a message in the log or in the backlog for this cursor? Takes no lock and no xid. Without SET, so that it is inlined: its callers
 -- pin the index scans.
 create function quantumflow.has_new(cursor_id int, stream_id int) returns boolean language sql stable as $$
   select exists (
-    select from (select p.done, p.win from quantumflow.cursor_position p
+    select from (select p.done, p.win, p.backlog_put > p.backlog_taken as has_backlog from quantumflow.cursor_position p
                   where p.cursor_id = has_new.cursor_id order by p.cursor_id desc, p.seq desc limit 1) c
-     where c.win is not null
+     where c.win is not null or c.has_backlog
         or exists (select from quantumflow.message m
                     where m.stream_id = has_new.stream_id and m.xid >= pg_snapshot_xmax(c.done))
         or exists (select from quantumflow.message m
@@ -111,7 +129,7 @@ end $$;
 create type quantumflow.delivery as (
   message_id bigint, body text, enqueued_at timestamptz, attempts int, cursor_id int);
 
--- Takes what is due of the cursor's retries: of each ordering key only the oldest, so that order is kept.
+-- Takes what is due of the cursor's retries, in order: of each ordering key the first ones, up to one that is not due yet.
 create function quantumflow.take_due_retries(cursor_id int, max int) returns setof quantumflow.delivery
 language plpgsql as $$
 begin
@@ -119,41 +137,82 @@ begin
   delete from quantumflow.retry r
    where r.cursor_id = take_due_retries.cursor_id and r.taken_by is not null and r.taken_by <> pg_current_xact_id();
   return query
-    with heads as (
-      select distinct on (coalesce(r.ordering_key, r.msg_id::text)) r.xid, r.msg_id, r.due_at
-        from quantumflow.retry r where r.cursor_id = take_due_retries.cursor_id
-       order by coalesce(r.ordering_key, r.msg_id::text), r.xid, r.msg_id),
-    due as (select h.xid, h.msg_id from heads h where h.due_at <= clock_timestamp()
-             order by h.xid, h.msg_id limit take_due_retries.max),
+    with turns as (
+      select r.xid, r.msg_id, r.taken_by, max(r.due_at) over (partition by coalesce(r.ordering_key, r.msg_id::text)
+                                                              order by r.xid, r.msg_id) as turn_at
+        from quantumflow.retry r where r.cursor_id = take_due_retries.cursor_id),
+    due as (select t.xid, t.msg_id from turns t where t.turn_at <= clock_timestamp() and t.taken_by is null
+             order by t.xid, t.msg_id limit take_due_retries.max),
     taken as (
       update quantumflow.retry r set taken_by = pg_current_xact_id() from due
-       where r.cursor_id = take_due_retries.cursor_id and r.xid = due.xid and r.msg_id = due.msg_id and r.taken_by is null
+       where r.cursor_id = take_due_retries.cursor_id and r.xid = due.xid and r.msg_id = due.msg_id
       returning r.*)
     select t.msg_id, t.body, t.enqueued_at, t.attempts, t.cursor_id from taken t order by t.xid, t.msg_id;
 end $$;
 
--- Takes the next batch of one cursor, or nothing if somebody else has it in hand. Order: due retries, then the log.
+-- ── Reading the log ────────────────────────────────────────────────────────────────────────────────────────────────
+
+create type quantumflow.bounds as (
+  after_xid xid8, after_id bigint,  -- the last message taken from the window
+  lower_xid xid8, lower_id bigint,  -- the log is read on from here
+  late_xids xid8[]);                -- and these, which were in progress at `done` and have committed since
+
+create function quantumflow.bounds_of(c quantumflow.cursor_position, win pg_snapshot) returns quantumflow.bounds
+language plpgsql stable as $$
+declare b quantumflow.bounds;
+begin
+  b.after_xid := coalesce(c.pos_xid, '0');
+  b.after_id := coalesce(c.pos_id, 0);
+  b.lower_xid := b.after_xid;
+  b.lower_id := b.after_id;
+  b.late_xids := '{}';
+  if b.lower_xid < pg_snapshot_xmax(c.done) then
+    b.lower_xid := pg_snapshot_xmax(c.done);
+    b.lower_id := 0;
+    b.late_xids := array(select x from pg_snapshot_xip(c.done) x where x >= b.after_xid and pg_visible_in_snapshot(x, win));
+  end if;
+  return b;
+end $$;
+
+-- What is visible in `win` and not yet taken. Inlined into its callers, which pin the index scans; so one lower bound only:
+-- with "xid >= a" and "(xid, msg_id) > (b, c)" together the btree scan would start at the lower of the two, the oldest
+-- row kept.
+create function quantumflow.read_log(stream_id int, b quantumflow.bounds, win pg_snapshot, max int)
+returns table (xid xid8, msg_id bigint, enqueued_at timestamptz, body text) language sql stable as $$
+  select both_parts.* from (
+    (select m.* from unnest((b).late_xids) late cross join lateral (
+       select l.xid, l.msg_id, l.enqueued_at, l.body from quantumflow.message l
+        where l.stream_id = read_log.stream_id and l.xid = late and (l.xid, l.msg_id) > ((b).after_xid, (b).after_id)
+        order by l.xid, l.msg_id limit read_log.max) m)
+    union all
+    (select m.xid, m.msg_id, m.enqueued_at, m.body from quantumflow.message m
+      where m.stream_id = read_log.stream_id and (m.xid, m.msg_id) > ((b).lower_xid, (b).lower_id)
+        and m.xid < pg_snapshot_xmax(win) and pg_visible_in_snapshot(m.xid, win)
+      order by m.xid, m.msg_id limit read_log.max)) both_parts
+   order by 1, 2 limit read_log.max
+$$;
+
+-- Takes the next batch of one cursor, or nothing if somebody else has it in hand. Order: due retries, the backlog, the log.
 create function quantumflow.take_from(cursor_id int, stream_id int, max int) returns setof quantumflow.delivery
 language plpgsql set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
 #variable_conflict use_column
 declare
   c quantumflow.cursor_position;
   window_ pg_snapshot;
-  lower_xid xid8;
-  lower_id bigint;
-  after_xid xid8;
-  after_id bigint;
-  late_xids xid8[] := '{}';
+  b quantumflow.bounds;
+  from_backlog boolean;
   waiting_keys text[];
   key_path text[];
+  wanted int := max;
   retried int := 0;
 begin
   if not pg_try_advisory_xact_lock(quantumflow.cursor_lock_class(), take_from.cursor_id) then return; end if;
   if exists (select from quantumflow.retry r where r.cursor_id = take_from.cursor_id) then
     return query select * from quantumflow.take_due_retries(take_from.cursor_id, take_from.max);
     get diagnostics retried = row_count;
+    -- Of a key whose retries are all in this batch, what follows may be in it, too.
     waiting_keys := array(select distinct r.ordering_key from quantumflow.retry r
-                           where r.cursor_id = take_from.cursor_id and r.ordering_key is not null);
+                           where r.cursor_id = take_from.cursor_id and r.ordering_key is not null and r.taken_by is null);
     select q.ordering_key into key_path from quantumflow.reader v join quantumflow.queue q using (queue_id)
      where v.cursor_id = take_from.cursor_id;
   end if;
@@ -163,64 +222,67 @@ begin
     coalesce(current_setting('quantumflow.in_hand', true), '') || c.cursor_id || ':' || c.seq || ',', true);
   if retried >= take_from.max then return; end if;
 
+  wanted := take_from.max - retried;
+  from_backlog := c.backlog_put > c.backlog_taken;
   window_ := coalesce(c.win, quantumflow.snapshot_without_own());
-  after_xid := coalesce(c.pos_xid, '0');
-  after_id := coalesce(c.pos_id, 0);
-  -- One lower bound only: with "xid >= a" and "(xid, msg_id) > (b, c)" together the btree scan would start at the lower
-  -- of the two, the oldest row kept.
-  lower_xid := after_xid;
-  lower_id := after_id;
-  if lower_xid < pg_snapshot_xmax(c.done) then
-    lower_xid := pg_snapshot_xmax(c.done);
-    lower_id := 0;
-    late_xids := array(select x from pg_snapshot_xip(c.done) x where x >= after_xid and pg_visible_in_snapshot(x, window_));
-  end if;
+  b := quantumflow.bounds_of(c, window_);
   return query
     with batch as materialized (
-      select * from (
-        (select m.* from unnest(late_xids) late cross join lateral (
-           select * from quantumflow.message l
-            where l.stream_id = take_from.stream_id and l.xid = late and (l.xid, l.msg_id) > (after_xid, after_id)
-            order by l.xid, l.msg_id limit take_from.max - retried) m)
-        union all
-        (select * from quantumflow.message m
-          where m.stream_id = take_from.stream_id and (m.xid, m.msg_id) > (lower_xid, lower_id)
-            and m.xid < pg_snapshot_xmax(window_) and pg_visible_in_snapshot(m.xid, window_)
-          order by m.xid, m.msg_id limit take_from.max - retried)) both_parts
-      order by xid, msg_id limit take_from.max - retried),
-    last as (select b.xid, b.msg_id, (select count(*) from batch) as n from batch b order by b.xid desc, b.msg_id desc limit 1),
+      (select k.seq, k.xid, k.msg_id, k.enqueued_at, k.body from quantumflow.backlog k
+        where from_backlog and k.cursor_id = take_from.cursor_id and k.seq > c.backlog_taken
+        order by k.cursor_id, k.seq limit wanted)
+      union all
+      select null, m.xid, m.msg_id, m.enqueued_at, m.body
+        from quantumflow.read_log(take_from.stream_id, b, window_, wanted) m where not from_backlog),
+    last as (select t.seq, t.xid, t.msg_id, (select count(*) from batch) as n
+               from batch t order by t.seq desc, t.xid desc, t.msg_id desc limit 1),
     moved as (
-      insert into quantumflow.cursor_position (cursor_id, seq, done, win, pos_xid, pos_id, taken)
+      insert into quantumflow.cursor_position (cursor_id, seq, done, win, pos_xid, pos_id, backlog_put, backlog_taken, taken)
       select c.cursor_id, c.seq + 1,
-             case when more then c.done else window_ end, case when more then window_ end,
-             case when more then l.xid end, case when more then l.msg_id end, c.taken + coalesce(l.n, 0)
+             case when from_backlog or more then c.done else window_ end,
+             case when from_backlog then c.win when more then window_ end,
+             case when from_backlog then c.pos_xid when more then l.xid end,
+             case when from_backlog then c.pos_id when more then l.msg_id end,
+             c.backlog_put, case when from_backlog then l.seq else c.backlog_taken end,
+             c.taken + coalesce(l.n, 0)
         from (select 1) one left join last l on true
-             cross join lateral (select coalesce(l.n, 0) = take_from.max - retried as more) full_batch
+             cross join lateral (select coalesce(l.n, 0) = wanted as more) full_batch
        where l.n is not null or c.win is not null),
     -- Behind a message of the same key that waits for its retry, this one waits too.
     parked as (
       insert into quantumflow.retry (cursor_id, xid, msg_id, ordering_key, enqueued_at, body, attempts, due_at)
-      select take_from.cursor_id, b.xid, b.msg_id, b.body::jsonb #>> key_path, b.enqueued_at, b.body, 0, '-infinity'
-        from batch b where cardinality(waiting_keys) > 0 and b.body::jsonb #>> key_path = any (waiting_keys)
+      select take_from.cursor_id, t.xid, t.msg_id, t.body::jsonb #>> key_path, t.enqueued_at, t.body, 0, '-infinity'
+        from batch t where cardinality(waiting_keys) > 0 and t.body::jsonb #>> key_path = any (waiting_keys)
       returning msg_id)
-    select b.msg_id, b.body, b.enqueued_at, 0, take_from.cursor_id from batch b
-     where coalesce(cardinality(waiting_keys), 0) = 0 or b.msg_id not in (select p.msg_id from parked p)
-     order by b.xid, b.msg_id;
+    select t.msg_id, t.body, t.enqueued_at, 0, take_from.cursor_id from batch t
+     where coalesce(cardinality(waiting_keys), 0) = 0 or t.msg_id not in (select p.msg_id from parked p)
+     order by t.seq, t.xid, t.msg_id;
+end $$;
+
+-- The newest position must be seen: under a snapshot kept for the whole transaction a batch could be taken twice.
+create function quantumflow.check_isolation(caller text) returns void language plpgsql as $$
+begin
+  if current_setting('transaction_isolation') <> 'read committed' then
+    raise exception '%: needs READ COMMITTED, this transaction is %', caller, upper(current_setting('transaction_isolation'))
+      using errcode = 'invalid_transaction_state';
+  end if;
 end $$;
 
 create function quantumflow.check_take(queue text, consumer_group text, max int) returns void language plpgsql as $$
+declare has_retired boolean;
 begin
-  -- The newest position must be seen: under a snapshot kept for the whole transaction a batch could be taken twice.
-  if current_setting('transaction_isolation') <> 'read committed' then
-    raise exception 'take: needs READ COMMITTED, this transaction is %', upper(current_setting('transaction_isolation'))
-      using errcode = 'invalid_transaction_state';
-  elsif max is null or max not between 1 and 10000 then
+  perform quantumflow.check_isolation('take');
+  if max is null or max not between 1 and 10000 then
     raise exception 'max: expected 1 to 10000' using errcode = 'invalid_parameter_value';
-  elsif not exists (select from quantumflow.reader r
-                     where r.queue_name = check_take.queue and r.consumer_group = check_take.consumer_group) then
+  end if;
+  select bool_or(r.retired_at is not null) into has_retired from quantumflow.reader r
+   where r.queue_name = check_take.queue and r.consumer_group = check_take.consumer_group;
+  if has_retired is null then
     perform quantumflow.find_queue(queue);
     raise exception 'consumer_group: "%" is not subscribed to queue "%"', left(consumer_group, 100), queue
       using errcode = 'undefined_object', hint = 'call quantumflow.subscribe(queue, consumer_group) once';
+  elsif has_retired then
+    perform quantumflow.subscribe(queue, consumer_group);  -- it is back: from now on
   end if;
 end $$;
 

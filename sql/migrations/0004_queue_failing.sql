@@ -23,9 +23,16 @@ begin
       join quantumflow.stream s using (stream_id) join quantumflow.queue q using (queue_id)
       join quantumflow.cursor_position before on before.cursor_id = c.cursor_id and before.seq = hand.seq
       join quantumflow.cursor_position after on after.cursor_id = c.cursor_id and after.seq = hand.seq + 1
-      join quantumflow.message m on m.stream_id = c.stream_id and m.msg_id = set_aside.message_id
-       and m.xid >= coalesce(before.pos_xid, pg_snapshot_xmin(before.done))
-       and m.xid <= coalesce(after.pos_xid, pg_snapshot_xmax(after.done))
+      cross join lateral (
+        select l.xid, l.msg_id, l.enqueued_at, l.body from quantumflow.message l
+         where after.backlog_taken = before.backlog_taken
+           and l.stream_id = c.stream_id and l.msg_id = set_aside.message_id
+           and l.xid >= coalesce(before.pos_xid, pg_snapshot_xmin(before.done))
+           and l.xid <= coalesce(after.pos_xid, pg_snapshot_xmax(after.done))
+        union all
+        select k.xid, k.msg_id, k.enqueued_at, k.body from quantumflow.backlog k
+         where k.cursor_id = c.cursor_id and k.seq > before.backlog_taken and k.seq <= after.backlog_taken
+           and k.msg_id = set_aside.message_id) m
      where c.cursor_id = hand.cursor_id
     returning * into r;
     if found then return r; end if;

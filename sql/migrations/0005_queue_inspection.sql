@@ -3,7 +3,8 @@
 -- Every (stream, group) pair, and the streams of shared queues that nobody reads yet (cursor_id is null).
 create view quantumflow.position as
   select q.name as queue_name, s.stream_id, s.recipient, s.lane, c.cursor_id, c.consumer_group,
-         coalesce(p.done, quantumflow.beginning()) as done, p.win, p.pos_xid, p.pos_id, coalesce(p.taken, 0) as taken
+         coalesce(p.done, quantumflow.beginning()) as done, p.win, p.pos_xid, p.pos_id, coalesce(p.taken, 0) as taken,
+         p.backlog_taken, c.retired_at
     from quantumflow.queue q join quantumflow.stream s using (queue_id)
     left join quantumflow.cursor c using (stream_id)
     left join lateral (select * from quantumflow.cursor_position t
@@ -14,8 +15,11 @@ create view quantumflow.unread as
   select v.queue_name, v.stream_id, v.recipient, v.cursor_id, v.consumer_group, m.msg_id, m.xid, m.enqueued_at, m.body
     from quantumflow.position v join quantumflow.message m
       on m.stream_id = v.stream_id and m.xid >= pg_snapshot_xmin(v.done)
-   where not pg_visible_in_snapshot(m.xid, v.done)
-     and (v.win is null or not pg_visible_in_snapshot(m.xid, v.win) or (m.xid, m.msg_id) > (v.pos_xid, v.pos_id));
+   where v.retired_at is null and not pg_visible_in_snapshot(m.xid, v.done)
+     and (v.win is null or not pg_visible_in_snapshot(m.xid, v.win) or (m.xid, m.msg_id) > (v.pos_xid, v.pos_id))
+  union all
+  select v.queue_name, v.stream_id, v.recipient, v.cursor_id, v.consumer_group, k.msg_id, k.xid, k.enqueued_at, k.body
+    from quantumflow.position v join quantumflow.backlog k on k.cursor_id = v.cursor_id and k.seq > v.backlog_taken;
 
 create function quantumflow.list_queues()
 returns table (queue_name text, audience text, pending bigint, oldest_age_seconds double precision, retrying bigint,
@@ -93,8 +97,16 @@ begin
 end $$;
 
 create function quantumflow.retry_dlq_message(id bigint) returns bigint language plpgsql as $$
-declare retried bigint;
+declare
+  retried bigint;
+  gone text;
 begin
+  select v.consumer_group into gone from quantumflow.dead_letter d join quantumflow.reader v using (cursor_id)
+   where (d.id = retry_dlq_message.id or d.msg_id = retry_dlq_message.id) and v.retired_at is not null;
+  if found then
+    raise exception 'id: the instance "%" of dead letter % was retired; it must subscribe again first', gone, id
+      using errcode = 'object_not_in_prerequisite_state';
+  end if;
   with back as (delete from quantumflow.dead_letter d where d.id = retry_dlq_message.id or d.msg_id = retry_dlq_message.id
                 returning d.*),
   again as (
