@@ -8,6 +8,7 @@ declare
   s quantumflow.stream;
   has_readers boolean;
 begin
+  perform quantumflow.check_reader(queue, consumer_group);
   if coalesce(length(consumer_group), 0) not between 1 and 200 then
     raise exception 'consumer_group: expected 1 to 200 characters' using errcode = 'invalid_parameter_value';
   end if;
@@ -60,6 +61,7 @@ $$;
 create function quantumflow.next_work_ms(queue text, consumer_group text) returns bigint language plpgsql stable
 set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
 begin
+  perform quantumflow.check_reader(queue, consumer_group);
   return (
   select min(case when quantumflow.has_new(r.cursor_id, r.stream_id) then 0
                   -- greatest() ignores null: without the test, "no retry" would read as "now"
@@ -83,6 +85,7 @@ declare
   held int[] := '{}';
   id int;
 begin
+  perform quantumflow.check_reader(queue, consumer_group);
   flag := 'raised';
   foreach id in array ids loop
     if pg_try_advisory_lock(quantumflow.wake_lock_class(), id) then
@@ -102,6 +105,7 @@ end $$;
 
 create function quantumflow.get_up(queue text, consumer_group text) returns void language plpgsql as $$
 begin
+  perform quantumflow.check_reader(queue, consumer_group);
   perform pg_advisory_unlock(quantumflow.wake_lock_class(), ids.wake_id)
      from (select distinct r.wake_id from quantumflow.reader r
             where r.queue_name = get_up.queue and r.consumer_group = get_up.consumer_group
@@ -210,6 +214,7 @@ end $$;
 
 create function quantumflow.check_take(queue text, consumer_group text, max int) returns void language plpgsql as $$
 begin
+  perform quantumflow.check_reader(queue, consumer_group);
   -- The newest position must be seen: under a snapshot kept for the whole transaction a batch could be taken twice.
   if current_setting('transaction_isolation') <> 'read committed' then
     raise exception 'take: needs READ COMMITTED, this transaction is %', upper(current_setting('transaction_isolation'))
