@@ -88,10 +88,8 @@ boost::asio::awaitable<void> waker::state::listen(gate& at) {
   if (at.listens_on == session) co_return;
   const auto current = session;
   auto arguments = postgres::make_params(at.queue, at.group);
-  const auto rows = co_await listener.execute(
-      "select distinct quantumflow.wake_channel(wake_id) as channel from quantumflow.reader"
-      " where queue_name = $1 and consumer_group = $2",
-      std::move(arguments));
+  const auto rows =
+      co_await listener.execute("select channel from quantumflow.wake_channels($1, $2) channel", std::move(arguments));
   for (const auto& row : rows) {
     const auto channel = row.get<std::string>("channel");
     const auto statement = "listen " + postgres::quote_identifier(channel);

@@ -107,7 +107,7 @@ create view quantumflow.message as
 -- The last numbered publications of each producer: what was published once is not published again. Appended, as positions
 -- of cursors are; the newest of a producer counts.
 create table quantumflow.producer_position (
-  producer    text not null check (length(producer) between 1 and 200),
+  producer    text not null,  -- an instance's begins with its id
   sequence    bigint not null,
   message_ids bigint[] not null,
   at          timestamptz not null default clock_timestamp(),

@@ -120,19 +120,23 @@ declare
   key_path text[];
   shared_streams int[];
   wake_id int;
+  max_bytes int;
   segment smallint;
+  body text := payload::text;
   to_instance text := recipient;
   to_stream int;
   many_sleepers boolean;
   new_id bigint;
 begin
-  select q.audience, q.ordering_key, q.shared_streams, q.shared_wake_id, c.segment
-    into audience, key_path, shared_streams, wake_id, segment
+  select q.audience, q.ordering_key, q.shared_streams, q.shared_wake_id, q.max_payload_bytes, c.segment
+    into audience, key_path, shared_streams, wake_id, max_bytes, segment
     from quantumflow.queue q, quantumflow.current_segment c where q.name = publish.queue;
   if not found then perform quantumflow.find_queue(queue); end if;
-  if payload is null or jsonb_typeof(payload) <> 'object' then
-    raise exception 'payload: expected a JSON object, got %', coalesce(jsonb_typeof(payload), 'NULL')
-      using errcode = 'invalid_parameter_value';
+  -- Only an instance's publish pays for a call: "member of both" is a superuser.
+  if jsonb_typeof(payload) is distinct from 'object' or octet_length(body) > max_bytes
+     or (pg_has_role(session_user, 'singularity_agent', 'member')
+         and not pg_has_role(session_user, 'quantumflow_owner', 'member')) then
+    perform quantumflow.check_publish(quantumflow.find_queue(queue), payload, octet_length(body));
   end if;
   many_sleepers := audience = 'broadcast' or (audience = 'directed_or_broadcast' and recipient is null);
   if audience = 'lanes' and recipient is null then
@@ -144,11 +148,11 @@ begin
     select s.stream_id, s.wake_id into to_stream, wake_id from quantumflow.instance_stream(queue, to_instance) s;
   end if;
   if segment = 0 then
-    insert into quantumflow.message_0 (stream_id, body) values (to_stream, payload::text) returning msg_id into new_id;
+    insert into quantumflow.message_0 (stream_id, body) values (to_stream, body) returning msg_id into new_id;
   elsif segment = 1 then
-    insert into quantumflow.message_1 (stream_id, body) values (to_stream, payload::text) returning msg_id into new_id;
+    insert into quantumflow.message_1 (stream_id, body) values (to_stream, body) returning msg_id into new_id;
   else
-    insert into quantumflow.message_2 (stream_id, body) values (to_stream, payload::text) returning msg_id into new_id;
+    insert into quantumflow.message_2 (stream_id, body) values (to_stream, body) returning msg_id into new_id;
   end if;
   if many_sleepers or not pg_try_advisory_xact_lock_shared(quantumflow.wake_lock_class(), wake_id) then
     perform pg_notify(quantumflow.wake_channel(wake_id), '');
@@ -158,18 +162,28 @@ end $$;
 comment on function quantumflow.publish is
   'Publishes a message in the caller''s transaction and returns its id. recipient: the instance, for queues that are addressed to one.';
 
--- Every payload is parsed: what is no JSON object would fail its readers.
-create function quantumflow.check_payloads(payloads text[]) returns void language plpgsql as $$
-declare wrong text;
+-- Every payload is parsed: what is no JSON object would fail its readers. An instance's is looked into besides.
+create function quantumflow.check_payloads(q quantumflow.queue, payloads text[]) returns void language plpgsql as $$
+declare
+  wrong text;
+  largest int;
 begin
-  select json_typeof(p::json) into wrong from unnest(payloads) p
-   where p is null or json_typeof(p::json) <> 'object' limit 1;
-  if found then
+  begin
+    select json_typeof(p::json), octet_length(p) into wrong, largest from unnest(payloads) p
+     where p is null or json_typeof(p::json) <> 'object' or octet_length(p) > q.max_payload_bytes limit 1;
+  exception when invalid_text_representation then
+    raise exception 'payloads: expected JSON objects: %', sqlerrm using errcode = 'invalid_parameter_value';
+  end;
+  if largest > q.max_payload_bytes then
+    raise exception 'payloads: expected at most % bytes of text, got %', q.max_payload_bytes, largest
+      using errcode = 'invalid_parameter_value';
+  elsif found then
     raise exception 'payloads: expected JSON objects, got %', coalesce(wrong, 'NULL')
       using errcode = 'invalid_parameter_value';
   end if;
-exception when invalid_text_representation then
-  raise exception 'payloads: expected JSON objects: %', sqlerrm using errcode = 'invalid_parameter_value';
+  if quantumflow.session_instance() is not null then
+    perform quantumflow.check_publish(q, p::jsonb, octet_length(p)) from unnest(payloads) p;
+  end if;
 end $$;
 
 -- The streams of messages to instances, one a payload; wakes their sleepers.
@@ -242,7 +256,7 @@ end $$;
 create function quantumflow.publish_many(queue text, payloads text[], keys text[] default null,
                                          recipients text[] default null) returns bigint[] language plpgsql as $$
 begin
-  perform quantumflow.check_payloads(payloads);
+  perform quantumflow.check_payloads(quantumflow.find_queue(queue), payloads);
   return quantumflow.append_many(queue, payloads, keys, recipients);
 end $$;
 comment on function quantumflow.publish_many is
@@ -255,18 +269,22 @@ create function quantumflow.publish_once(producer text, sequence bigint, queue t
                                          keys text[] default null, recipients text[] default null) returns bigint[]
 language plpgsql as $$
 declare
+  own_name text := quantumflow.own_name(producer);
   last quantumflow.producer_position;
   ids bigint[];
 begin
-  perform pg_advisory_xact_lock(quantumflow.producer_lock_class(), hashtext(producer));
+  if coalesce(length(producer), 0) not between 1 and 200 then
+    raise exception 'producer: expected 1 to 200 characters' using errcode = 'invalid_parameter_value';
+  end if;
+  perform pg_advisory_xact_lock(quantumflow.producer_lock_class(), hashtext(own_name));
   select * into last from quantumflow.producer_position p
-   where p.producer = publish_once.producer order by p.producer desc, p.sequence desc limit 1;
+   where p.producer = own_name order by p.producer desc, p.sequence desc limit 1;
   if last.sequence >= publish_once.sequence then
     return coalesce((select p.message_ids from quantumflow.producer_position p
-                      where p.producer = publish_once.producer and p.sequence = publish_once.sequence), '{}');
+                      where p.producer = own_name and p.sequence = publish_once.sequence), '{}');
   end if;
   ids := quantumflow.publish_many(queue, payloads, keys, recipients);
-  insert into quantumflow.producer_position (producer, sequence, message_ids) values (producer, sequence, ids);
+  insert into quantumflow.producer_position (producer, sequence, message_ids) values (own_name, sequence, ids);
   return ids;
 end $$;
 comment on function quantumflow.publish_once is

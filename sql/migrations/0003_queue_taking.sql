@@ -20,6 +20,7 @@ declare
   s quantumflow.stream;
   has_readers boolean;
 begin
+  perform quantumflow.check_reader(queue, consumer_group);
   if coalesce(length(consumer_group), 0) not between 1 and 200 then
     raise exception 'consumer_group: expected 1 to 200 characters' using errcode = 'invalid_parameter_value';
   end if;
@@ -78,6 +79,7 @@ $$;
 create function quantumflow.next_work_ms(queue text, consumer_group text) returns bigint language plpgsql stable
 set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
 begin
+  perform quantumflow.check_reader(queue, consumer_group);
   return (
   select min(case when quantumflow.has_new(r.cursor_id, r.stream_id) then 0
                   -- greatest() ignores null: without the test, "no retry" would read as "now"
@@ -101,6 +103,7 @@ declare
   held int[] := '{}';
   id int;
 begin
+  perform quantumflow.check_reader(queue, consumer_group);
   flag := 'raised';
   foreach id in array ids loop
     if pg_try_advisory_lock(quantumflow.wake_lock_class(), id) then
@@ -120,6 +123,7 @@ end $$;
 
 create function quantumflow.get_up(queue text, consumer_group text) returns void language plpgsql as $$
 begin
+  perform quantumflow.check_reader(queue, consumer_group);
   perform pg_advisory_unlock(quantumflow.wake_lock_class(), ids.wake_id)
      from (select distinct r.wake_id from quantumflow.reader r
             where r.queue_name = get_up.queue and r.consumer_group = get_up.consumer_group
@@ -271,6 +275,7 @@ end $$;
 create function quantumflow.check_take(queue text, consumer_group text, max int) returns void language plpgsql as $$
 declare has_retired boolean;
 begin
+  perform quantumflow.check_reader(queue, consumer_group);
   perform quantumflow.check_isolation('take');
   if max is null or max not between 1 and 10000 then
     raise exception 'max: expected 1 to 10000' using errcode = 'invalid_parameter_value';

@@ -62,6 +62,7 @@ declare
     'at', to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
     'error', left(coalesce(error, 'unknown'), 4000)));
 begin
+  perform quantumflow.check_cursor(r.cursor_id);
   select t.* into q from quantumflow.cursor c join quantumflow.stream s using (stream_id)
     join quantumflow.queue t using (queue_id) where c.cursor_id = r.cursor_id;
   if r.attempts >= coalesce(max_retries, q.max_retries) then
@@ -79,6 +80,7 @@ comment on function quantumflow.fail(bigint, text, int, int) is
 create function quantumflow.reject(message_id bigint, error text) returns void language plpgsql as $$
 declare r quantumflow.retry := quantumflow.set_aside(message_id);
 begin
+  perform quantumflow.check_cursor(r.cursor_id);
   perform quantumflow.bury(r, 'rejected', r.errors || jsonb_build_array(jsonb_build_object(
     'at', to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
     'error', left(coalesce(error, 'unknown'), 4000))));

@@ -68,17 +68,20 @@ end $$;
 create function quantumflow.list_pending_messages(queue text, max int default 100)
 returns table (message_id bigint, payload jsonb, enqueued_at timestamptz, attempts int, recipient text,
                consumer_group text, state text, due_at timestamptz) language plpgsql stable as $$
+declare me text := quantumflow.session_instance();  -- an instance sees its own messages only
 begin
   perform quantumflow.find_queue(queue);
   return query
     select * from (
       select u.msg_id, u.body::jsonb, u.enqueued_at, 0, u.recipient, u.consumer_group, 'pending', null::timestamptz
         from quantumflow.unread u where u.queue_name = list_pending_messages.queue
+         and (me is null or u.consumer_group = me)
       union all
       select t.msg_id, t.body::jsonb, t.enqueued_at, t.attempts, v.recipient, v.consumer_group, 'retrying',
              nullif(t.due_at, '-infinity')
         from quantumflow.retry t join quantumflow.reader v using (cursor_id)
-       where v.queue_name = list_pending_messages.queue and t.taken_by is null) waiting
+       where v.queue_name = list_pending_messages.queue and t.taken_by is null
+         and (me is null or v.consumer_group = me)) waiting
      order by 3, 1 limit list_pending_messages.max;
 end $$;
 
@@ -86,13 +89,15 @@ create function quantumflow.list_dlq_messages(queue text default null, max int d
 returns table (id bigint, queue_name text, message_id bigint, payload jsonb, reason text, error text, attempts int,
                errors jsonb, enqueued_at timestamptz, dead_at timestamptz, recipient text, consumer_group text)
 language plpgsql stable as $$
+declare me text := quantumflow.session_instance();
 begin
   if queue is not null then perform quantumflow.find_queue(queue); end if;
   return query
     select d.id, v.queue_name, d.msg_id, d.body::jsonb, d.reason, d.errors -> -1 ->> 'error', d.attempts, d.errors,
            d.enqueued_at, d.dead_at, v.recipient, v.consumer_group
       from quantumflow.dead_letter d join quantumflow.reader v using (cursor_id)
-     where list_dlq_messages.queue is null or v.queue_name = list_dlq_messages.queue
+     where (list_dlq_messages.queue is null or v.queue_name = list_dlq_messages.queue)
+       and (me is null or v.consumer_group = me)
      order by d.dead_at desc, d.id desc limit list_dlq_messages.max;
 end $$;
 

@@ -10,12 +10,16 @@ declare
   p singularity.proposal;
   id text := proposal ->> 'proposal_id';
 begin
+  perform quantumflow.check_instance(instance_id);
   select * into p from singularity.proposal e where e.proposal_id = id;
   if not found then
     if (select count(*) from singularity.proposal w
          where w.instance_id = submit.instance_id and w.status = 'pending') >= max_pending then
       return jsonb_build_object('outcome', 'full');
     end if;
+    -- The message that it becomes must be one that can be published: what is added to it has less than 4 KiB.
+    perform quantumflow.check_publish(quantumflow.find_queue('proposals_for_consensus_queue'),
+      jsonb_build_object('instance_id', submit.instance_id), octet_length(proposal::text) + 4096);
     insert into singularity.proposal (proposal_id, instance_id, agent_type, agent_id, code_change, impact_score,
                                       risk_score, safety_profile, metadata, priority_score)
       values (id, submit.instance_id, proposal ->> 'agent_type', proposal ->> 'agent_id', proposal -> 'code_change',
@@ -44,6 +48,7 @@ end $$;
 create function singularity.pending(instance_id text, max int)
 returns table (proposal_id text, agent_type text, impact_score numeric, risk_score numeric, submitted_at timestamptz,
                waiting_ms bigint) language sql stable as $$
+  select quantumflow.check_instance(instance_id);
   select p.proposal_id, p.agent_type, p.impact_score, p.risk_score, p.submitted_at,
          (extract(epoch from clock_timestamp() - p.submitted_at) * 1000)::bigint
     from singularity.proposal p where p.instance_id = pending.instance_id and p.status = 'pending'
@@ -51,6 +56,7 @@ returns table (proposal_id text, agent_type text, impact_score numeric, risk_sco
 $$;
 
 create function singularity.in_flight(instance_id text) returns bigint language sql stable as $$
+  select quantumflow.check_instance(instance_id);
   select count(*) from singularity.proposal p
    where p.instance_id = in_flight.instance_id and p.status = 'sent_for_consensus'
 $$;
@@ -58,6 +64,7 @@ $$;
 -- How the latest `length` ended proposals of each agent type went; applied and watched to the end is a success.
 create function singularity.track_records(instance_id text, length int)
 returns table (agent_type text, ended bigint, succeeded bigint) language sql stable as $$
+  select quantumflow.check_instance(instance_id);
   select t.agent_type, count(*), count(*) filter (where t.status = 'applied') from (
     select p.agent_type, p.status, row_number() over (partition by p.agent_type order by p.ended_at desc) as place
       from singularity.proposal p
@@ -66,6 +73,7 @@ returns table (agent_type text, ended bigint, succeeded bigint) language sql sta
 $$;
 
 create function singularity.find_proposal(instance_id text, proposal_id text) returns jsonb language sql stable as $$
+  select quantumflow.check_instance(instance_id);
   select singularity.full_proposal(p) from singularity.proposal p
    where p.instance_id = find_proposal.instance_id and p.proposal_id = find_proposal.proposal_id
 $$;
@@ -74,6 +82,7 @@ $$;
 create function singularity.mark_sent(instance_id text, proposal_id text, priority_score numeric, message_id bigint)
 returns void language plpgsql as $$
 begin
+  perform quantumflow.check_instance(instance_id);
   perform singularity.must_step(instance_id, proposal_id, 'sent_for_consensus', 'highest priority');
   update singularity.proposal p set priority_score = mark_sent.priority_score, sent_message = mark_sent.message_id
    where p.proposal_id = mark_sent.proposal_id;
@@ -86,6 +95,7 @@ declare
   p singularity.proposal;
   approved boolean := decision ->> 'status' = 'approved';
 begin
+  perform quantumflow.check_instance(instance_id);
   select * into p from singularity.proposal e
    where e.instance_id = record_decision.instance_id and e.proposal_id = record_decision.proposal_id for update;
   if not found then return 'unknown'; end if;
@@ -106,6 +116,7 @@ end $$;
 -- What to execute next: one that was begun (before a crash) first, then in the order of the decisions. One whose
 -- rollback is asked for belongs to the rollback worker.
 create function singularity.next_execution(instance_id text) returns jsonb language sql stable as $$
+  select quantumflow.check_instance(instance_id);
   select singularity.full_proposal(p) || jsonb_build_object('journal', coalesce(
            (select jsonb_object_agg(j.step, jsonb_build_object('outcome', j.outcome, 'detail', j.detail))
               from singularity.execution_step j where j.proposal_id = p.proposal_id and j.outcome is not null), '{}'))
@@ -118,6 +129,7 @@ $$;
 -- Writes down that a step is about to be done. Answers go, or why not: rollback_requested, not_executing.
 create function singularity.begin_step(instance_id text, proposal_id text, step text) returns text language plpgsql as $$
 begin
+  perform quantumflow.check_instance(instance_id);
   perform from singularity.proposal p
     where p.instance_id = begin_step.instance_id and p.proposal_id = begin_step.proposal_id and p.status = 'executing'
     for update;
@@ -136,6 +148,7 @@ end $$;
 
 create function singularity.finish_step(instance_id text, proposal_id text, step text, outcome text, detail jsonb)
 returns void language sql as $$
+  select quantumflow.check_instance(instance_id);
   update singularity.execution_step j
      set finished_at = clock_timestamp(), outcome = finish_step.outcome, detail = finish_step.detail
    where j.instance_id = finish_step.instance_id and j.proposal_id = finish_step.proposal_id and j.step = finish_step.step
@@ -144,6 +157,7 @@ $$;
 -- Keeps a sample of a proposal's metrics for the reporter; returns its id, null for an unknown proposal.
 create function singularity.record_sample(instance_id text, proposal_id text, status text, metrics_before jsonb,
                                           metrics_after jsonb, source text) returns bigint language sql as $$
+  select quantumflow.check_instance(instance_id);
   insert into singularity.sample (instance_id, proposal_id, agent_type, status, metrics_before, metrics_after, source)
   select p.instance_id, p.proposal_id, p.agent_type, record_sample.status,
          coalesce(record_sample.metrics_before, p.metrics_before, '{}'), coalesce(record_sample.metrics_after, '{}'),
@@ -155,6 +169,7 @@ $$;
 
 create function singularity.begin_execution(instance_id text, proposal_id text) returns boolean language plpgsql as $$
 begin
+  perform quantumflow.check_instance(instance_id);
   return (select s.stepped from singularity.step(instance_id, proposal_id, 'executing', 'approved') s);
 end $$;
 
@@ -163,6 +178,7 @@ create function singularity.finish_applied(instance_id text, proposal_id text, a
                                            metrics_after jsonb, window_seconds bigint, interval_ms bigint)
 returns boolean language plpgsql as $$
 begin
+  perform quantumflow.check_instance(instance_id);
   if exists (select from singularity.rollback r where r.proposal_id = finish_applied.proposal_id)
      or not (select s.stepped from singularity.step(instance_id, proposal_id, 'applied',
                                                     coalesce(applied ->> 'diffstat', 'applied')) s) then
@@ -184,6 +200,7 @@ create function singularity.fail_execution(instance_id text, proposal_id text, f
                                            metrics_before jsonb, metrics_after jsonb) returns boolean language plpgsql as $$
 declare new_state text := case when undone then 'failed' else 'rollback_failed' end;
 begin
+  perform quantumflow.check_instance(instance_id);
   if not (select s.stepped from singularity.step(instance_id, proposal_id, new_state, failure) s) then return false; end if;
   update singularity.proposal p
      set failure = fail_execution.failure, metrics_before = coalesce(fail_execution.metrics_before, p.metrics_before),
@@ -197,6 +214,7 @@ end $$;
 
 -- Ends the observation of changes whose window is over; returns them.
 create function singularity.end_watches(instance_id text) returns setof text language sql as $$
+  select quantumflow.check_instance(instance_id);
   update singularity.proposal p set next_sample_at = null, ended_at = clock_timestamp(), changed_at = clock_timestamp()
    where p.instance_id = end_watches.instance_id and p.next_sample_at is not null and p.watch_until <= clock_timestamp()
      and p.status = 'applied'
@@ -206,6 +224,7 @@ $$;
 -- Changes whose next sample is due, with what their agents told in the meantime.
 create function singularity.due_watches(instance_id text, max int)
 returns table (proposal_id text, agent_type text, told jsonb) language sql stable as $$
+  select quantumflow.check_instance(instance_id);
   select p.proposal_id, p.agent_type, coalesce(m.metrics, '{}')
     from singularity.proposal p
     left join singularity.agent_metrics m
@@ -216,6 +235,7 @@ $$;
 
 -- Milliseconds until the next sample or end of a window; null when nothing is watched.
 create function singularity.next_watch_ms(instance_id text) returns bigint language sql stable as $$
+  select quantumflow.check_instance(instance_id);
   select greatest(0, ceil(extract(epoch from min(least(p.next_sample_at, p.watch_until)) - clock_timestamp()) * 1000))::bigint
     from singularity.proposal p
    where p.instance_id = next_watch_ms.instance_id and p.next_sample_at is not null
@@ -225,6 +245,7 @@ $$;
 create function singularity.record_watch(instance_id text, proposal_id text, metrics jsonb, interval_ms bigint)
 returns boolean language plpgsql as $$
 begin
+  perform quantumflow.check_instance(instance_id);
   update singularity.proposal p
      set next_sample_at = clock_timestamp() + interval_ms * interval '1 millisecond', metrics_after = metrics
    where p.instance_id = record_watch.instance_id and p.proposal_id = record_watch.proposal_id
@@ -240,6 +261,7 @@ create function singularity.report_metrics(instance_id text, proposal_id text, m
 language plpgsql as $$
 declare current text;
 begin
+  perform quantumflow.check_instance(instance_id);
   select p.status into current from singularity.proposal p
    where p.instance_id = report_metrics.instance_id and p.proposal_id = report_metrics.proposal_id;
   if current is null then return 'unknown'; end if;
@@ -250,6 +272,7 @@ begin
 end $$;
 
 create function singularity.tell_metrics(instance_id text, agent_type text, metrics jsonb) returns void language sql as $$
+  select quantumflow.check_instance(instance_id);
   insert into singularity.agent_metrics as m (instance_id, agent_type, metrics)
   values (tell_metrics.instance_id, tell_metrics.agent_type, tell_metrics.metrics)
   on conflict on constraint agent_metrics_pkey do update set metrics = excluded.metrics, told_at = clock_timestamp()
@@ -258,12 +281,14 @@ $$;
 -- What agents of the type told within the last `max_age_ms`.
 create function singularity.told_metrics(instance_id text, agent_type text, max_age_ms bigint) returns jsonb
 language sql stable as $$
+  select quantumflow.check_instance(instance_id);
   select coalesce((select m.metrics from singularity.agent_metrics m
                     where m.instance_id = told_metrics.instance_id and m.agent_type = told_metrics.agent_type
                       and m.told_at >= clock_timestamp() - max_age_ms * interval '1 millisecond'), '{}')
 $$;
 
 create function singularity.unreported_samples(instance_id text, max int) returns setof jsonb language sql stable as $$
+  select quantumflow.check_instance(instance_id);
   select jsonb_build_object('sample_id', s.sample_id, 'proposal_id', s.proposal_id, 'agent_type', s.agent_type,
            'status', s.status, 'metrics_before', s.metrics_before, 'metrics_after', s.metrics_after,
            'timestamp', singularity.rfc3339(s.taken_at))
@@ -276,6 +301,7 @@ $$;
 create function singularity.mark_reported(instance_id text, sample_id bigint, message_id bigint) returns boolean
 language plpgsql as $$
 begin
+  perform quantumflow.check_instance(instance_id);
   update singularity.sample s set message_id = mark_reported.message_id
    where s.instance_id = mark_reported.instance_id and s.sample_id = mark_reported.sample_id and s.message_id is null;
   return found;
@@ -283,6 +309,7 @@ end $$;
 
 create function singularity.mark_unreportable(instance_id text, sample_id bigint, problem text) returns void
 language sql as $$
+  select quantumflow.check_instance(instance_id);
   update singularity.sample s set problem = left(mark_unreportable.problem, 2000)
    where s.instance_id = mark_unreportable.instance_id and s.sample_id = mark_unreportable.sample_id
 $$;
@@ -295,6 +322,7 @@ create function singularity.request_rollback(instance_id text, proposal_id text,
                                              trigger jsonb) returns text language plpgsql as $$
 declare current text;
 begin
+  perform quantumflow.check_instance(instance_id);
   select p.status into current from singularity.proposal p
    where p.instance_id = request_rollback.instance_id and p.proposal_id = request_rollback.proposal_id for update;
   if current is null then return 'unknown'; end if;
@@ -311,6 +339,7 @@ end $$;
 
 -- The rollback to do next, with its proposal; null when there is none due.
 create function singularity.next_rollback(instance_id text) returns jsonb language sql stable as $$
+  select quantumflow.check_instance(instance_id);
   select jsonb_build_object('rollback_id', r.rollback_id, 'proposal_id', r.proposal_id, 'reason', r.reason,
            'trigger', r.trigger, 'attempts', r.attempts, 'proposal', singularity.full_proposal(p))
     from singularity.rollback r join singularity.proposal p using (proposal_id)
@@ -325,6 +354,7 @@ declare
   r singularity.rollback;
   current text;
 begin
+  perform quantumflow.check_instance(instance_id);
   update singularity.rollback b
      set state = 'running', attempts = b.attempts + 1, started_at = coalesce(b.started_at, clock_timestamp())
    where b.instance_id = begin_rollback.instance_id and b.rollback_id = begin_rollback.rollback_id
@@ -345,6 +375,7 @@ end $$;
 
 create function singularity.postpone_rollback(instance_id text, rollback_id text, delay_ms bigint, steps jsonb)
 returns void language sql as $$
+  select quantumflow.check_instance(instance_id);
   update singularity.rollback r
      set next_attempt_at = clock_timestamp() + delay_ms * interval '1 millisecond', steps = postpone_rollback.steps
    where r.instance_id = postpone_rollback.instance_id and r.rollback_id = postpone_rollback.rollback_id
@@ -356,6 +387,7 @@ declare
   r singularity.rollback;
   new_state text := case when completed then 'rolled_back' else 'rollback_failed' end;
 begin
+  perform quantumflow.check_instance(instance_id);
   update singularity.rollback b
      set state = case when completed then 'completed' else 'failed' end, finished_at = clock_timestamp(),
          steps = finish_rollback.steps

@@ -7,6 +7,7 @@ create function singularity.open_vote(instance_id text, request jsonb, deadline 
 language plpgsql as $$
 declare v singularity.vote_request;
 begin
+  perform quantumflow.check_instance(instance_id);
   insert into singularity.vote_request (instance_id, proposal_id, proposer, request, deadline)
     values (open_vote.instance_id, request ->> 'proposal_id', request ->> 'instance_id', open_vote.request,
             open_vote.deadline)
@@ -23,6 +24,7 @@ create function singularity.answer_vote(instance_id text, proposal_id text, vote
                                         answered_by text) returns text language plpgsql as $$
 declare v singularity.vote_request;
 begin
+  perform quantumflow.check_instance(instance_id);
   select * into v from singularity.vote_request w
    where w.instance_id = answer_vote.instance_id and w.proposal_id = answer_vote.proposal_id for update;
   if not found then return 'unknown'; end if;
@@ -39,11 +41,13 @@ end $$;
 
 create function singularity.mark_vote_cast(instance_id text, proposal_id text, message_id bigint) returns void
 language sql as $$
+  select quantumflow.check_instance(instance_id);
   update singularity.vote_request v set message_id = mark_vote_cast.message_id
    where v.instance_id = mark_vote_cast.instance_id and v.proposal_id = mark_vote_cast.proposal_id
 $$;
 
 create function singularity.waiting_votes(instance_id text, max int) returns setof jsonb language sql stable as $$
+  select quantumflow.check_instance(instance_id);
   select v.request || jsonb_strip_nulls(jsonb_build_object('received_at', singularity.rfc3339(v.received_at),
                                                            'problem', v.problem))
     from singularity.vote_request v
@@ -53,6 +57,7 @@ $$;
 
 -- The request that the voter's command answers next; one that failed `max_attempts` times waits for a person.
 create function singularity.next_vote(instance_id text, max_attempts int) returns jsonb language sql stable as $$
+  select quantumflow.check_instance(instance_id);
   select v.request || jsonb_build_object('remaining_ms', floor(extract(epoch from v.deadline - clock_timestamp()) * 1000))
     from singularity.vote_request v
    where v.instance_id = next_vote.instance_id and v.answered_at is null and v.deadline > clock_timestamp()
@@ -61,6 +66,7 @@ create function singularity.next_vote(instance_id text, max_attempts int) return
 $$;
 
 create function singularity.fail_vote(instance_id text, proposal_id text, problem text) returns void language sql as $$
+  select quantumflow.check_instance(instance_id);
   update singularity.vote_request v set attempts = v.attempts + 1, problem = left(fail_vote.problem, 2000)
    where v.instance_id = fail_vote.instance_id and v.proposal_id = fail_vote.proposal_id and v.answered_at is null
 $$;
@@ -71,6 +77,7 @@ $$;
 create function singularity.put_safety_profile(instance_id text, agent_type text, profile jsonb, source text,
                                                sent_at timestamptz) returns boolean language plpgsql as $$
 begin
+  perform quantumflow.check_instance(instance_id);
   insert into singularity.safety_profile as s (instance_id, agent_type, profile, source, sent_at)
     values (put_safety_profile.instance_id, put_safety_profile.agent_type, put_safety_profile.profile,
             put_safety_profile.source, put_safety_profile.sent_at)
@@ -82,6 +89,7 @@ end $$;
 
 -- `agent_type` null: all of them.
 create function singularity.safety_profiles(instance_id text, agent_type text) returns setof jsonb language sql stable as $$
+  select quantumflow.check_instance(instance_id);
   select jsonb_build_object('agent_type', s.agent_type, 'safety_profile', s.profile, 'source', s.source,
            'sent_at', singularity.rfc3339(s.sent_at), 'received_at', singularity.rfc3339(s.received_at))
     from singularity.safety_profile s
@@ -93,6 +101,7 @@ $$;
 create function singularity.put_pattern(instance_id text, pattern jsonb, sent_at timestamptz) returns boolean
 language plpgsql as $$
 begin
+  perform quantumflow.check_instance(instance_id);
   insert into singularity.pattern as k (instance_id, pattern_id, pattern_type, code_pattern, success_rate,
                                         consensus_score, source_instances, usage_count, sent_at)
     values (put_pattern.instance_id, pattern ->> 'pattern_id', pattern ->> 'pattern_type', pattern -> 'code_pattern',
@@ -109,6 +118,7 @@ end $$;
 
 create function singularity.patterns(instance_id text, pattern_type text, min_success_rate numeric, max int)
 returns setof jsonb language sql stable as $$
+  select quantumflow.check_instance(instance_id);
   select jsonb_build_object('pattern_id', k.pattern_id, 'pattern_type', k.pattern_type, 'code_pattern', k.code_pattern,
            'success_rate', k.success_rate, 'consensus_score', k.consensus_score,
            'source_instances', k.source_instances, 'usage_count', k.usage_count)
@@ -123,6 +133,7 @@ $$;
 -- Newest first. `after`: the proposal_id of the last one of the page before. Nulls: no restriction.
 create function singularity.list_proposals(instance_id text, status text, max int, after text) returns setof jsonb
 language sql stable as $$
+  select quantumflow.check_instance(instance_id);
   select singularity.summary(p) from singularity.proposal p
    where p.instance_id = list_proposals.instance_id
      and (list_proposals.status is null or p.status = list_proposals.status)
@@ -134,6 +145,7 @@ $$;
 
 -- One proposal with its decision, history, journal, latest samples and rollback; null for an unknown one.
 create function singularity.story(instance_id text, proposal_id text) returns jsonb language sql stable as $$
+  select quantumflow.check_instance(instance_id);
   select singularity.full_proposal(p) || jsonb_build_object(
     'decision', p.decision, 'votes', coalesce(p.decision -> 'vote_details', '[]'),
     'history', (select coalesce(jsonb_agg(jsonb_build_object('from', s.from_state, 'to', s.to_state, 'cause', s.cause,
@@ -160,6 +172,7 @@ $$;
 -- commits late is not visible in the earlier snapshot, so no step is passed over.
 create function singularity.steps_since(instance_id text, since pg_snapshot)
 returns table (next_since text, steps jsonb) language sql stable as $$
+  select quantumflow.check_instance(instance_id);
   select pg_current_snapshot()::text, coalesce((
     select jsonb_agg(jsonb_build_object('proposal_id', s.proposal_id, 'from', s.from_state, 'to', s.to_state,
                                         'cause', s.cause, 'at', singularity.rfc3339(s.at)) order by s.xid, s.step_id)
@@ -170,5 +183,6 @@ $$;
 
 create function singularity.depths(instance_id text)
 returns table (status text, proposals bigint) language sql stable as $$
+  select quantumflow.check_instance(instance_id);
   select p.status, count(*) from singularity.proposal p where p.instance_id = depths.instance_id group by p.status
 $$;

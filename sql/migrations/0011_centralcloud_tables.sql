@@ -220,6 +220,7 @@ $$;
 create function centralcloud.heartbeat(instance_id text, version text, roles text[]) returns void language plpgsql as $$
 #variable_conflict use_column
 begin
+  perform quantumflow.check_instance(heartbeat.instance_id);
   if coalesce(length(heartbeat.instance_id), 0) not between 1 and 200 then
     raise exception 'instance_id: expected 1 to 200 characters' using errcode = 'invalid_parameter_value';
   end if;

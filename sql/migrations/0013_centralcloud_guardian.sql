@@ -40,6 +40,8 @@ declare
 begin
   select * into p from centralcloud.proposal t where t.proposal_id = record_sample.proposal_id;
   if not found then disposition := 'unknown_proposal'; return; end if;
+  -- Who proposes applies: whoever else reports first must not become the one that is told to roll back.
+  if p.instance_id <> record_sample.instance_id then disposition := 'other_instance'; return; end if;
   insert into centralcloud.change (proposal_id, instance_id, agent_type, change_type, state, profile)
   values (p.proposal_id, record_sample.instance_id, p.agent_type, p.change_type, 'executing',
           centralcloud.effective_profile(p.agent_type, record_sample.instance_id, p.body -> 'safety_profile'))
@@ -53,7 +55,6 @@ begin
     end if;
   end if;
   select * into c from centralcloud.change t where t.proposal_id = record_sample.proposal_id for update;
-  if c.instance_id <> record_sample.instance_id then disposition := 'other_instance'; return; end if;
   insert into centralcloud.sample (proposal_id, instance_id, status, metrics_before, metrics_after, reported_at)
   values (p.proposal_id, record_sample.instance_id, record_sample.status, record_sample.metrics_before,
           record_sample.metrics_after, record_sample.reported_at)

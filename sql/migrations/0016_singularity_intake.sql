@@ -10,6 +10,7 @@ create index on singularity.accepted (at);
 -- True the first time, in the transaction that applies it.
 create function singularity.accept_once(instance text, key uuid) returns boolean language plpgsql as $$
 begin
+  perform quantumflow.check_instance(instance);
   insert into singularity.accepted (instance_id, key) values (instance, accept_once.key) on conflict do nothing;
   return found;
 end $$;
@@ -18,6 +19,7 @@ end $$;
 create function singularity.trim_accepted(instance text, keep interval default '30 days') returns bigint language plpgsql as $$
 declare trimmed bigint;
 begin
+  perform quantumflow.check_instance(instance);
   delete from singularity.accepted a where a.instance_id = instance and a.at < clock_timestamp() - keep;
   get diagnostics trimmed = row_count;
   return trimmed;

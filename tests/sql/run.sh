@@ -2,7 +2,8 @@
 # Runs tests/sql/*.sql: each file is one case, in a database of its own with the schema as `centralcloud_daemon migrate` makes it.
 #   tests/sql/run.sh [NAME...]      NAME: a file's name without .sql
 # A case passes where psql reaches its end: it raises an error (`assert` in a `do` block) where something does not hold. A file that
-# begins with `_` is no case; it may be included with \ir. FLEET_TEST_DATABASE_URL names the server; FLEET_BIN_DIR the programs.
+# begins with `_` is no case; it may be included with \ir. FLEET_CASE_URL is the case's own database; roles whose name begins with that
+# database's are dropped after it. FLEET_TEST_DATABASE_URL names the server; FLEET_BIN_DIR the programs.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -16,8 +17,15 @@ admin() { psql -X -q -v ON_ERROR_STOP=1 "$FLEET_TEST_DATABASE_URL" -c 'set clien
 
 template=fleet_sql_$$
 case_database=fleet_sql_$$_case
+drop_case() {
+  admin "drop database if exists $case_database with (force)"
+  # Roles belong to the whole server.
+  admin "do \$\$ declare name text; begin
+    for name in select rolname from pg_roles where starts_with(rolname, '${case_database}_') loop execute format('drop role %I', name); end loop;
+  end \$\$"
+}
 clean_up() {
-  admin "drop database if exists $case_database with (force)" || true
+  drop_case || true
   admin "drop database if exists $template with (force)" || true
 }
 trap clean_up EXIT
@@ -34,7 +42,7 @@ fi
 passed=0 failed=0
 for file in "${files[@]}"; do
   admin "create database $case_database template $template"
-  if output=$(PGOPTIONS='-c client_min_messages=warning -c statement_timeout=60000' \
+  if output=$(FLEET_CASE_URL=$(url_of "$case_database") PGOPTIONS='-c client_min_messages=warning -c statement_timeout=60000' \
     psql -X -q -v ON_ERROR_STOP=1 "$(url_of "$case_database")" -f "$file" 2>&1); then
     passed=$((passed + 1))
     echo "ok     ${file%.sql}"
@@ -42,7 +50,7 @@ for file in "${files[@]}"; do
     failed=$((failed + 1))
     printf 'FAILED %s\n%s\n' "${file%.sql}" "$output"
   fi
-  admin "drop database $case_database with (force)"
+  drop_case
 done
 echo "test cases: $((passed + failed)) | $passed passed | $failed failed"
 [[ $failed -eq 0 && $passed -gt 0 ]]
