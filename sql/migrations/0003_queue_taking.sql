@@ -49,23 +49,26 @@ create view quantumflow.reader as
          c.retired_at
     from quantumflow.cursor c join quantumflow.stream s using (stream_id) join quantumflow.queue q using (queue_id);
 
--- Is there a message in the log or in the backlog for this cursor? Takes no lock and no xid. Without SET, so that it is inlined: its callers
--- pin the index scans.
-create function quantumflow.has_new(cursor_id int, stream_id int) returns boolean language sql stable as $$
-  select exists (
-    select from (select p.done, p.win, p.backlog_put > p.backlog_taken as has_backlog from quantumflow.cursor_position p
-                  where p.cursor_id = has_new.cursor_id order by p.cursor_id desc, p.seq desc limit 1) c
-     where c.win is not null or c.has_backlog
-        or exists (select from quantumflow.message m
-                    where m.stream_id = has_new.stream_id and m.xid >= pg_snapshot_xmax(c.done))
-        or exists (select from quantumflow.message m
-                    where m.stream_id = has_new.stream_id and m.xid = any (array(select pg_snapshot_xip(c.done)))))
-$$;
+-- Is there a message in the log or in the backlog for this cursor? Takes no lock and no xid. In plpgsql, so that its plan
+-- is kept: an SQL function with a sub-select is not inlined, and planned anew in each call.
+create function quantumflow.has_new(cursor_id int, stream_id int) returns boolean language plpgsql stable as $$
+declare c record;
+begin
+  select p.done, p.win, p.backlog_put > p.backlog_taken as has_backlog into c from quantumflow.cursor_position p
+   where p.cursor_id = has_new.cursor_id order by p.cursor_id desc, p.seq desc limit 1;
+  return c.win is not null or c.has_backlog
+    or exists (select from quantumflow.message m
+                where m.stream_id = has_new.stream_id and m.xid >= pg_snapshot_xmax(c.done))
+    or (pg_snapshot_xmin(c.done) < pg_snapshot_xmax(c.done)
+        and exists (select from quantumflow.message m
+                     where m.stream_id = has_new.stream_id and m.xid = any (array(select pg_snapshot_xip(c.done)))));
+end $$;
 
--- Does anything wait in the retry table? Cheap, and inlined: nearly always no, which spares the question when it is due.
-create function quantumflow.has_retries(cursor_id int) returns boolean language sql stable as $$
-  select exists (select from quantumflow.retry r where r.cursor_id = has_retries.cursor_id and r.taken_by is null)
-$$;
+-- Does anything wait in the retry table? Nearly always no, which spares the question when it is due.
+create function quantumflow.has_retries(cursor_id int) returns boolean language plpgsql stable as $$
+begin
+  return exists (select from quantumflow.retry r where r.cursor_id = has_retries.cursor_id and r.taken_by is null);
+end $$;
 
 -- When the next retry of the cursor is due; null when none waits. Only the oldest of an ordering key can be due.
 create function quantumflow.next_retry_at(cursor_id int) returns timestamptz language sql stable as $$
@@ -77,7 +80,7 @@ $$;
 
 -- Milliseconds until the group has something to take on the queue: 0 now, null when only a publish can bring it.
 create function quantumflow.next_work_ms(queue text, consumer_group text) returns bigint language plpgsql stable
-set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
+set enable_seqscan = off set enable_bitmapscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
 begin
   perform quantumflow.check_reader(queue, consumer_group);
   return (
@@ -196,71 +199,115 @@ returns table (xid xid8, msg_id bigint, enqueued_at timestamptz, body text) lang
    order by 1, 2 limit read_log.max
 $$;
 
--- Takes the next batch of one cursor, or nothing if somebody else has it in hand. Order: due retries, the backlog, the log.
-create function quantumflow.take_from(cursor_id int, stream_id int, max int) returns setof quantumflow.delivery
-language plpgsql set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
+-- Which part of its window a cursor reads next, in this order; a batch is of one part, so that it needs no sorting.
+-- backlog: what was copied before a segment was cut; late: transactions that were in progress at `done`; log: the rest.
+create function quantumflow.next_part(c quantumflow.cursor_position, b quantumflow.bounds, stream_id int) returns text
+language plpgsql stable as $$
+begin
+  if c.backlog_put > c.backlog_taken then return 'backlog'; end if;
+  if cardinality(b.late_xids) > 0
+     and exists (select from unnest(b.late_xids) late, quantumflow.message l
+                  where l.stream_id = next_part.stream_id and l.xid = late and (l.xid, l.msg_id) > (b.after_xid, b.after_id)) then
+    return 'late';
+  end if;
+  return 'log';
+end $$;
+
+-- Locks a cursor of the group that has work and is free, until the transaction ends; its newest position, or null.
+create function quantumflow.lock_cursor(queue text, consumer_group text, only_cursor int) returns quantumflow.cursor_position
+language plpgsql as $$
+declare
+  r record;
+  c quantumflow.cursor_position;
+begin
+  for r in select v.cursor_id from quantumflow.reader v
+            where v.queue_name = lock_cursor.queue and v.consumer_group = lock_cursor.consumer_group
+              and (lock_cursor.only_cursor is null or v.cursor_id = lock_cursor.only_cursor)
+              and (quantumflow.has_new(v.cursor_id, v.stream_id)
+                   or (quantumflow.has_retries(v.cursor_id)
+                       and quantumflow.next_retry_at(v.cursor_id) <= clock_timestamp()))
+            order by random()
+  loop
+    continue when not pg_try_advisory_xact_lock(quantumflow.cursor_lock_class(), r.cursor_id);
+    -- Its work may have been taken between the look and the lock.
+    select * into c from quantumflow.cursor_position p
+     where p.cursor_id = r.cursor_id order by p.cursor_id desc, p.seq desc limit 1;
+    return c;
+  end loop;
+  return null;
+end $$;
+
+-- The batch of one lane that has work and is free: what a worker of a daemon takes. `only_cursor` takes from that one.
+-- Order: due retries, the backlog, the log. One function, since every further one would copy the batch once more.
+create function quantumflow.take_lane(queue text, consumer_group text, max int, only_cursor int default null)
+returns setof quantumflow.delivery language plpgsql
+set enable_seqscan = off set enable_bitmapscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
 declare
   c quantumflow.cursor_position;
-  window_ pg_snapshot;
+  of_stream int;
+  win pg_snapshot;
   b quantumflow.bounds;
-  from_backlog boolean;
+  part text;
   waiting_keys text[];
   key_path text[];
   wanted int := max;
-  retried int := 0;
 begin
-  if not pg_try_advisory_xact_lock(quantumflow.cursor_lock_class(), take_from.cursor_id) then return; end if;
-  if exists (select from quantumflow.retry r where r.cursor_id = take_from.cursor_id) then
-    return query select * from quantumflow.take_due_retries(take_from.cursor_id, take_from.max);
-    get diagnostics retried = row_count;
-    -- Of a key whose retries are all in this batch, what follows may be in it, too.
-    waiting_keys := array(select distinct r.ordering_key from quantumflow.retry r
-                           where r.cursor_id = take_from.cursor_id and r.ordering_key is not null and r.taken_by is null);
-    select q.ordering_key into key_path from quantumflow.reader v join quantumflow.queue q using (queue_id)
-     where v.cursor_id = take_from.cursor_id;
-  end if;
-  select * into c from quantumflow.cursor_position p
-   where p.cursor_id = take_from.cursor_id order by p.cursor_id desc, p.seq desc limit 1;
+  perform quantumflow.check_take(queue, consumer_group, max);
+  c := quantumflow.lock_cursor(queue, consumer_group, only_cursor);
+  if c.cursor_id is null then return; end if;
   perform set_config('quantumflow.in_hand',
     coalesce(current_setting('quantumflow.in_hand', true), '') || c.cursor_id || ':' || c.seq || ',', true);
-  if retried >= take_from.max then return; end if;
-
-  wanted := take_from.max - retried;
-  from_backlog := c.backlog_put > c.backlog_taken;
-  window_ := coalesce(c.win, quantumflow.snapshot_without_own());
-  b := quantumflow.bounds_of(c, window_);
+  if exists (select from quantumflow.retry r where r.cursor_id = c.cursor_id) then
+    return query select * from quantumflow.take_due_retries(c.cursor_id, max);
+    get diagnostics wanted = row_count;
+    wanted := max - wanted;
+    if wanted <= 0 then return; end if;
+    -- Of a key whose retries are all in this batch, what follows may be in it, too.
+    waiting_keys := array(select distinct r.ordering_key from quantumflow.retry r
+                           where r.cursor_id = c.cursor_id and r.ordering_key is not null and r.taken_by is null);
+  end if;
+  select v.stream_id, q.ordering_key into of_stream, key_path
+    from quantumflow.reader v join quantumflow.queue q using (queue_id) where v.cursor_id = c.cursor_id;
+  win := coalesce(c.win, quantumflow.snapshot_without_own());
+  b := quantumflow.bounds_of(c, win);
+  part := quantumflow.next_part(c, b, of_stream);
   return query
-    with batch as materialized (
+    with batch as materialized (  -- each part comes in order, and two of the three are empty
       (select k.seq, k.xid, k.msg_id, k.enqueued_at, k.body from quantumflow.backlog k
-        where from_backlog and k.cursor_id = take_from.cursor_id and k.seq > c.backlog_taken
+        where part = 'backlog' and k.cursor_id = c.cursor_id and k.seq > c.backlog_taken
         order by k.cursor_id, k.seq limit wanted)
       union all
-      select null, m.xid, m.msg_id, m.enqueued_at, m.body
-        from quantumflow.read_log(take_from.stream_id, b, window_, wanted) m where not from_backlog),
-    last as (select t.seq, t.xid, t.msg_id, (select count(*) from batch) as n
-               from batch t order by t.seq desc, t.xid desc, t.msg_id desc limit 1),
+      (select null, l.xid, l.msg_id, l.enqueued_at, l.body from unnest(b.late_xids) late, quantumflow.message l
+        where part = 'late' and l.stream_id = of_stream and l.xid = late and (l.xid, l.msg_id) > (b.after_xid, b.after_id)
+        order by l.xid, l.msg_id limit wanted)
+      union all
+      -- One lower bound only: with "xid >= a" and "(xid, msg_id) > (b, c)" together the btree scan would start at the lower
+      -- of the two, the oldest row kept.
+      (select null, m.xid, m.msg_id, m.enqueued_at, m.body from quantumflow.message m
+        where part = 'log' and m.stream_id = of_stream and (m.xid, m.msg_id) > (b.lower_xid, b.lower_id)
+          and m.xid < pg_snapshot_xmax(win) and pg_visible_in_snapshot(m.xid, win)
+        order by m.xid, m.msg_id limit wanted)),
+    ends as (select count(*) as n, max(t.seq) as seq, max(t.xid) as xid from batch t),
+    last as (select e.*, (select max(t.msg_id) from batch t where t.xid = e.xid) as msg_id,
+                    part = 'late' or e.n = wanted as goes_on from ends e),
     moved as (
       insert into quantumflow.cursor_position (cursor_id, seq, done, win, pos_xid, pos_id, backlog_put, backlog_taken, taken)
       select c.cursor_id, c.seq + 1,
-             case when from_backlog or more then c.done else window_ end,
-             case when from_backlog then c.win when more then window_ end,
-             case when from_backlog then c.pos_xid when more then l.xid end,
-             case when from_backlog then c.pos_id when more then l.msg_id end,
-             c.backlog_put, case when from_backlog then l.seq else c.backlog_taken end,
-             c.taken + coalesce(l.n, 0)
-        from (select 1) one left join last l on true
-             cross join lateral (select coalesce(l.n, 0) = wanted as more) full_batch
-       where l.n is not null or c.win is not null),
+             case when part = 'backlog' or l.goes_on then c.done else win end,
+             case when part = 'backlog' then c.win when l.goes_on then win end,
+             case when part = 'backlog' then c.pos_xid when l.goes_on then l.xid end,
+             case when part = 'backlog' then c.pos_id when l.goes_on then l.msg_id end,
+             c.backlog_put, coalesce(l.seq, c.backlog_taken), c.taken + l.n
+        from last l where l.n > 0 or c.win is not null),
     -- Behind a message of the same key that waits for its retry, this one waits too.
     parked as (
       insert into quantumflow.retry (cursor_id, xid, msg_id, ordering_key, enqueued_at, body, attempts, due_at)
-      select take_from.cursor_id, t.xid, t.msg_id, t.body::jsonb #>> key_path, t.enqueued_at, t.body, 0, '-infinity'
+      select c.cursor_id, t.xid, t.msg_id, t.body::jsonb #>> key_path, t.enqueued_at, t.body, 0, '-infinity'
         from batch t where cardinality(waiting_keys) > 0 and t.body::jsonb #>> key_path = any (waiting_keys)
       returning msg_id)
-    select t.msg_id, t.body, t.enqueued_at, 0, take_from.cursor_id from batch t
-     where coalesce(cardinality(waiting_keys), 0) = 0 or t.msg_id not in (select p.msg_id from parked p)
-     order by t.seq, t.xid, t.msg_id;
+    select t.msg_id, t.body, t.enqueued_at, 0, c.cursor_id from batch t
+     where coalesce(cardinality(waiting_keys), 0) = 0 or t.msg_id not in (select p.msg_id from parked p);
 end $$;
 
 -- The newest position must be seen: under a snapshot kept for the whole transaction a batch could be taken twice.
@@ -291,46 +338,23 @@ begin
   end if;
 end $$;
 
--- The batch of one lane that has work and is free: what a worker of a daemon takes. `only_cursor` takes from that one.
-create function quantumflow.take_lane(queue text, consumer_group text, max int, only_cursor int default null)
-returns setof quantumflow.delivery language plpgsql
-set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
-#variable_conflict use_column
-declare r record;
-begin
-  perform quantumflow.check_take(queue, consumer_group, max);
-  for r in select v.cursor_id, v.stream_id from quantumflow.reader v
-            where v.queue_name = take_lane.queue and v.consumer_group = take_lane.consumer_group
-              and (take_lane.only_cursor is null or v.cursor_id = take_lane.only_cursor)
-              and (quantumflow.has_new(v.cursor_id, v.stream_id)
-                   or (quantumflow.has_retries(v.cursor_id)
-                       and quantumflow.next_retry_at(v.cursor_id) <= clock_timestamp()))
-            order by random()
-  loop
-    return query select * from quantumflow.take_from(r.cursor_id, r.stream_id, take_lane.max);
-    if found then return; end if;
-  end loop;
-end $$;
-
 create function quantumflow.take(queue text, consumer_group text, max int default 100)
 returns table (message_id bigint, payload jsonb, enqueued_at timestamptz, attempts int) language plpgsql as $$
 #variable_conflict use_column
 declare
-  r quantumflow.reader;
+  cursor int;
   remaining int := max;
   found_rows int;
 begin
   perform quantumflow.check_take(queue, consumer_group, max);
-  for r in select * from quantumflow.reader v
-            where v.queue_name = take.queue and v.consumer_group = take.consumer_group order by random()
+  for cursor in select v.cursor_id from quantumflow.reader v
+                 where v.queue_name = take.queue and v.consumer_group = take.consumer_group order by random()
   loop
+    return query select d.message_id, d.body::jsonb, d.enqueued_at, d.attempts
+                   from quantumflow.take_lane(queue, consumer_group, remaining, cursor) d;
+    get diagnostics found_rows = row_count;
+    remaining := remaining - found_rows;
     exit when remaining <= 0;
-    if quantumflow.has_new(r.cursor_id, r.stream_id) or quantumflow.next_retry_at(r.cursor_id) <= clock_timestamp() then
-      return query select d.message_id, d.body::jsonb, d.enqueued_at, d.attempts
-                     from quantumflow.take_from(r.cursor_id, r.stream_id, remaining) d;
-      get diagnostics found_rows = row_count;
-      remaining := remaining - found_rows;
-    end if;
   end loop;
 end $$;
 comment on function quantumflow.take is

@@ -198,7 +198,7 @@ end $$;
 
 -- Without the owner's rights: plain values, and what policies and views call in the name of who reads.
 grant execute on function quantumflow.session_instance() to singularity_agent, centralcloud, centralcloud_readonly;
-grant execute on function quantumflow.beginning(), quantumflow.wake_channel(int) to centralcloud, centralcloud_readonly;
+grant execute on function quantumflow.beginning(), quantumflow.unclaimed(), quantumflow.wake_channel(int) to centralcloud, centralcloud_readonly;
 
 -- Made by `migrate` before the first migration.
 do $$

@@ -21,7 +21,7 @@ select expect((select string_agg(oid::regprocedure::text, ', ') from pg_proc joi
 -- Whoever calls it without the owner's rights calls it with its own.
 select expect((select string_agg(oid::regprocedure::text, ', ' order by proname) from pg_proc join ours on schema = pronamespace
     where not prosecdef and exists (select from aclexplode(proacl) a where a.grantee <> proowner)),
-  'quantumflow.beginning(), quantumflow.schema_version(), quantumflow.session_instance(), quantumflow.wake_channel(integer)', 'granted without being a definer');
+  'quantumflow.beginning(), quantumflow.schema_version(), quantumflow.session_instance(), quantumflow.unclaimed(), quantumflow.wake_channel(integer)', 'granted without being a definer');
 select expect((select string_agg(oid::regclass::text, ', ') from pg_class join ours on schema = relnamespace
   where relkind = 'r' and not relrowsecurity and has_table_privilege('singularity_agent', oid, 'select')), 'quantumflow.schema_migration', 'what an instance reads whole');
 

@@ -61,8 +61,8 @@ begin
   for f in select p.oid from pg_proc p where p.pronamespace = 'centralcloud'::regnamespace and p.proname <> 'heartbeat' loop
     perform public.expect(has_function_privilege(f, 'execute'), false, f::text);
   end loop;
-  foreach f in array '{quantumflow.append,quantumflow.route,quantumflow.find_or_add_stream,quantumflow.declare_queue,quantumflow.add_cursor,
-                       quantumflow.set_aside,quantumflow.bury,quantumflow.take_from,quantumflow.take_due_retries,
+  foreach f in array '{quantumflow.append_many,quantumflow.instance_stream,quantumflow.find_or_add_stream,quantumflow.declare_queue,quantumflow.add_cursor,
+                       quantumflow.set_aside,quantumflow.bury,quantumflow.lock_cursor,quantumflow.take_due_retries,
                        quantumflow.enroll,quantumflow.unenroll,quantumflow.rotate_password,singularity.step,singularity.must_step}'::regproc[]
   loop
     perform public.expect(has_function_privilege(f, 'execute'), false, f::text);
@@ -73,7 +73,7 @@ select refused($$select setval('quantumflow.message_id', 1)$$);
 select refused($$select centralcloud.start_rollback('r', 'beta-1', 'x', '{}', '{}', 'alpha', null)$$);
 select refused($$select centralcloud.decide('beta-1', 'approved', 'consensus', '', 1, 'alpha')$$);
 select refused($$select centralcloud.record_vote('beta-1', 'beta', 'approve', 1, '', now())$$);
-select refused($$select quantumflow.append(null, '{}')$$);
+select refused($$select quantumflow.append_many(null, '{}')$$);
 select refused($$select quantumflow.enroll('gamma', 'x')$$);
 
 -- No other role can be taken on, no object made, no policy lifted.
