@@ -22,6 +22,7 @@ begin
     trimmed := trimmed + n;
   end loop;
   delete from quantumflow.retry r where r.taken_by is not null and r.taken_by <> coalesce(pg_current_xact_id_if_assigned(), '0');
+  delete from quantumflow.crash_note n where n.noted_at < clock_timestamp() - interval '7 days';
   return trimmed;
 end $$;
 

@@ -56,11 +56,6 @@ begin
 end $$;
 )";
 
-std::string trimmed(std::string text) {
-  while (!text.empty() && text.back() == '\n') text.pop_back();
-  return text;
-}
-
 int shell_code(const std::string& command) {
   const int status = std::system(command.c_str());
   return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
@@ -106,14 +101,14 @@ void check_restored(int ballast) {
   CHECK(shell_code(daemon + "migrate --rebase" + where) == 0);
   CHECK(test::run(io, quantumflow::check_schema(*connection)).has_value());
   CHECK(stats(to, "restored") == before);
-  CHECK(trimmed(to.psql("select quantumflow.rebase()", "restored")) == "0");
+  CHECK(to.psql("select quantumflow.rebase()", "restored") == "0");
   to.psql(
       "select quantumflow.publish('voting_requests_queue', '{\"n\": 8}');"
       "select quantumflow.publish('rollback_triggers_queue', '{\"n\": 7}', 'far')",
       "restored");
   to.psql(take_all, "restored");
   const auto all_of = [&](const std::string& queue, const std::string& group) {
-    return trimmed(to.psql("select public.take_all('" + queue + "', '" + group + "')", "restored"));
+    return to.psql("select public.take_all('" + queue + "', '" + group + "')", "restored");
   };
   CHECK(all_of("voting_requests_queue", "slow") == "2 3 4 5 6 7 8");
   CHECK(all_of("voting_requests_queue", "fast") == "7 8");
@@ -123,7 +118,7 @@ void check_restored(int ballast) {
   CHECK(all_of("learning_loop_completed_queue", "first") == "1 2 3 4 5 6");
   const auto dead =
       to.psql("select quantumflow.retry_dlq_message(id) from quantumflow.list_dlq_messages()", "restored");
-  CHECK_FALSE(trimmed(dead).empty());
+  CHECK_FALSE(dead.empty());
   CHECK(all_of("patterns_for_aggregator_queue", "centralcloud") == "2");
 }
 
