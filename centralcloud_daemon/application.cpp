@@ -1,5 +1,6 @@
 #include "centralcloud_daemon/application.hpp"
 
+#include <boost/asio/ip/host_name.hpp>
 #include <exception>
 #include <optional>
 #include <string>
@@ -27,6 +28,12 @@ using std::chrono::milliseconds;
 constexpr milliseconds probe_interval{5'000};
 constexpr milliseconds probe_limit{3'000};
 
+/// What only one coordinator at a time can be.
+std::string slot_of(const settings& current) {
+  boost::system::error_code ignored;
+  return boost::asio::ip::host_name(ignored) + " " + current.http_listen;
+}
+
 std::size_t workers_of(const config::values& all) {
   std::size_t workers = 0;
   for (const auto& queue : messages::all_queues())
@@ -50,6 +57,7 @@ struct application::parts {
   postgres::pool pool{loop.executor(), database_settings(current.core),
                       current.core.pool_size + workers_of(configured)};
   quantumflow::waker waker{loop.executor(), database_settings(current.core)};
+  quantumflow::crash_guard crashes{pool, std::string(consumer_group), slot_of(current)};
 
   producers out{events, base::system_clock()};
   consensus::engine votes{out, current.consensus, log};
@@ -141,12 +149,16 @@ awaitable<bool> application::parts::wait_for_schema() {
 
 awaitable<void> application::parts::start_workers() {
   supervisor.supervise("waker", [this](async::stop_token stop) { return waker.run(std::move(stop)); });
+  const bool crashed = co_await crashes.begin();
+  if (crashed)
+    log.warning("crashed_before", "the last run did not end as it should: messages are handled singly at first");
   for (const auto& each : in.subscriptions()) {
     co_await quantumflow::subscribe(pool, each.queue, std::string(consumer_group));
     const auto how = config::queue_from(configured, each.queue);
     quantumflow::consumer_options options;
     options.queue = each.queue;
     options.group = consumer_group;
+    options.crashes = &crashes;
     options.max_retries = how.max_retries;
     options.retry_delay = how.retry_delay;
     const bool opens_votes = each.queue == messages::queues::proposals_for_consensus;
@@ -190,6 +202,7 @@ awaitable<void> application::parts::drain() {
   if (server) co_await server->drain(current.core.stop_grace);
   const bool ended = co_await supervisor.wait(current.core.stop_grace);
   if (!ended) log.warning("drain", "some workers did not end in time", {{"running", supervisor.running()}});
+  if (ended) co_await quantumflow::end_in_order(crashes);
 }
 
 void application::parts::apply_reload() {

@@ -64,6 +64,7 @@ struct application::parts {
   telemetry::health_state health{};
   telemetry::event_counter events{registry, log, telemetry::daemon_prefix::singularity};
   postgres::pool pool{loop.executor(), database_of(current), current.core.pool_size + workers_of(configured)};
+  quantumflow::crash_guard crashes{pool, current.instance.str(), current.instance.str()};
   postgres::pool rollback_pool{loop.executor(), database_of(current), rollback_pool_size};
   quantumflow::waker waker{loop.executor(), database_of(current)};
   wake_ups wake{};
@@ -220,6 +221,9 @@ awaitable<void> application::parts::recover_repository() {
 
 awaitable<void> application::parts::start_consumers() {
   supervisor.supervise("waker", [this](stop_token stop) { return waker.run(std::move(stop)); });
+  const bool crashed = co_await crashes.begin();
+  if (crashed)
+    log.warning("crashed_before", "the last run did not end as it should: messages are handled singly at first");
   // Registered before it reads: from now on broadcasts are kept for this instance.
   for (const auto& each : in.subscriptions()) {
     const std::string name(each.queue);
@@ -228,6 +232,7 @@ awaitable<void> application::parts::start_consumers() {
     quantumflow::consumer_options options;
     options.queue = name;
     options.group = current.instance.str();
+    options.crashes = &crashes;
     options.max_retries = how.max_retries;
     options.retry_delay = how.retry_delay;
     auto& connections = each.queue == messages::queues::rollback_triggers ? rollback_pool : pool;
@@ -285,6 +290,7 @@ awaitable<void> application::parts::drain() {
   if (server) co_await server->drain(current.core.stop_grace);
   const bool ended = co_await supervisor.wait(current.core.stop_grace);
   if (!ended) log.warning("drain", "some workers did not end in time", {{"running", supervisor.running()}});
+  if (ended) co_await quantumflow::end_in_order(crashes);
 }
 
 void application::parts::apply_reload() {

@@ -52,15 +52,19 @@ awaitable<int> apply(const invocation& call, postgres::connection& connection) {
     refuse(call, done.error().message);
     co_return done.error().kind == base::error_kind::conflict ? daemon::exit_usage : daemon::exit_refused;
   }
+  std::int64_t rebased = 0;
+  if (call.has("rebase")) rebased = co_await schema::rebase(connection);
   if (call.json) {
     boost::json::object answer;
     answer["applied"] = boost::json::array(done->begin(), done->end());
+    answer["rebased_messages"] = rebased;
     *call.out << base::write_json(answer) << '\n';
   } else if (done->empty()) {
     *call.out << "the schema is up to date\n";
   } else {
     *call.out << "the schema has version " << done->back() << " now\n";
   }
+  if (call.has("rebase") && !call.json) *call.out << "rebased: " << rebased << " pending messages\n";
   co_return daemon::exit_done;
 }
 
@@ -104,7 +108,9 @@ void add_daemon_commands(daemon::command_table& to) {
   one.sentence = "Creates or upgrades the schema; safe to repeat and to run on several machines at once.";
   one.handler = migrate;
   one.prints_data = true;
-  one.options = {{"status", "", "Lists the versions and changes nothing."}};
+  one.options = {
+      {"status", "", "Lists the versions and changes nothing."},
+      {"rebase", "", "Also gives what is pending a place in this cluster, after a restore from a dump of another."}};
   to.add(one);
 }
 

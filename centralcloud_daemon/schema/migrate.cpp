@@ -199,4 +199,11 @@ awaitable<base::result<std::vector<int>>> migrate(postgres::connection& connecti
   co_return answer;
 }
 
+awaitable<std::int64_t> rebase(postgres::connection& connection, migrate_options how) {
+  postgres::params none;
+  const auto answer =
+      co_await connection.query("select quantumflow.rebase() as pending", std::move(none), how.statement_timeout);
+  co_return answer.single().get<std::int64_t>("pending");
+}
+
 }  // namespace fleet::central::schema

@@ -2,6 +2,7 @@
 #pragma once
 #include <boost/asio/awaitable.hpp>
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <span>
@@ -49,5 +50,10 @@ boost::asio::awaitable<std::vector<migration_status>> read_status(
 /// one stay.
 boost::asio::awaitable<base::result<std::vector<int>>> migrate(postgres::connection& connection,
                                                                migrate_options how = {});
+
+/// After a logical restore into another cluster: re-stamps all that is pending in the queues, in order, in one
+/// transaction. Returns the number of messages, 0 where there was nothing to do. The schema must be up to date. Throws
+/// `postgres::sql_error`.
+boost::asio::awaitable<std::int64_t> rebase(postgres::connection& connection, migrate_options how = {});
 
 }  // namespace fleet::central::schema

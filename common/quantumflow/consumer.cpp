@@ -62,6 +62,17 @@ struct consumer::attempt {
   std::exception_ptr thrown;
   bool committed = false;
 
+  template <class Row>
+  void add(const Row& row) {
+    cursor = row.template get<int>("cursor_id");
+    message taken;
+    taken.id = base::message_id{row.template get<std::int64_t>("message_id")};
+    taken.body = row.template get<std::string>("body");
+    taken.enqueued_at = row.template get<base::timestamp>("enqueued_at");
+    taken.attempts = row.template get<int>("attempts");
+    messages.push_back(std::move(taken));
+  }
+
   /// Index of the first message that failed, if the handler said which one.
   std::optional<std::size_t> first_failed() const {
     const auto is_failed = [](const outcome& each) { return each.what == outcome::kind::failed; };
@@ -80,20 +91,25 @@ consumer::consumer(postgres::pool& connections, waker& wake_ups, consumer_option
       after_(std::move(after)) {}
 
 boost::asio::awaitable<void> consumer::run(async::stop_token stop) {
+  // After a crash: more than can have been in hand then, in all lanes.
+  int suspects = options_.crashes != nullptr && options_.crashes->suspicious() ? options_.batch_size * 10 : 0;
+  while (suspects > 0 && !stop.soft_requested()) {
+    const bool found = co_await one_suspect(stop);
+    suspects = found ? suspects - 1 : 0;
+  }
   while (!stop.soft_requested()) {
     std::size_t handled = 0;
     {
       auto connection = co_await pool_.acquire();
-      handled = co_await one_batch(*connection);
+      handled = co_await one_batch(*connection, options_.batch_size, std::nullopt);
     }
     if (handled == 0) co_await waker_.sleep(options_.queue, options_.group, with_jitter(options_.poll_interval), stop);
   }
 }
 
 /// Takes and settles one batch; narrows it down where something in it fails. Returns how many messages were taken.
-boost::asio::awaitable<std::size_t> consumer::one_batch(postgres::connection& connection) {
-  auto limit = options_.batch_size;
-  std::optional<int> cursor;
+boost::asio::awaitable<std::size_t> consumer::one_batch(postgres::connection& connection, int limit,
+                                                        std::optional<int> cursor) {
   while (true) {
     auto current = co_await try_batch(connection, limit, cursor);
     if (current.thrown && is_operating_failure(current.thrown)) std::rethrow_exception(current.thrown);
@@ -109,6 +125,56 @@ boost::asio::awaitable<std::size_t> consumer::one_batch(postgres::connection& co
   }
 }
 
+/// Handles one message that may end the process, alone and noted before. False: nothing is there any more, or a stop
+/// came.
+boost::asio::awaitable<bool> consumer::one_suspect(async::stop_token stop) {
+  const auto turn = co_await options_.crashes->next_turn(stop);
+  if (!turn.held()) co_return false;
+  auto connection = co_await pool_.acquire();
+  const auto next = co_await peek(*connection);
+  if (next.messages.empty()) co_return false;
+  const auto id = base::to_int(next.messages.front().id);
+  auto noted = postgres::make_params(next.cursor, id, options_.crashes->run());
+  const auto answer =
+      co_await connection->query("select quantumflow.note_in_hand($1, $2, $3) as runs", std::move(noted));
+  const int crashes = answer.single().get<int>("runs") - 1;
+  if (crashes >= crash_guard::crash_limit) {
+    co_await bury(*connection, next, crashes);
+  } else {
+    co_await one_batch(*connection, 1, next.cursor);
+  }
+  auto handled = postgres::make_params(next.cursor, id);
+  co_await connection->query("select quantumflow.clear_note($1, $2)", std::move(handled));
+  co_return true;
+}
+
+/// Looks at the message that would be next, and gives it back.
+boost::asio::awaitable<consumer::attempt> consumer::peek(postgres::connection& connection) {
+  attempt next;
+  auto transaction = co_await postgres::transaction::begin(connection);
+  auto arguments = postgres::make_params(options_.queue, options_.group);
+  const auto rows = co_await transaction.query("select * from quantumflow.take_lane($1, $2, 1)", std::move(arguments));
+  for (const auto& row : rows) next.add(row);
+  co_await transaction.rollback();
+  co_return next;
+}
+
+boost::asio::awaitable<void> consumer::bury(postgres::connection& connection, const attempt& crasher, int crashes) {
+  const auto& message = crasher.messages.front();
+  auto transaction = co_await postgres::transaction::begin(connection);
+  auto take = postgres::make_params(options_.queue, options_.group, crasher.cursor);
+  const auto rows = co_await transaction.query("select * from quantumflow.take_lane($1, $2, 1, $3)", std::move(take));
+  // Another process may have been faster.
+  if (rows.empty() || rows[0].get<std::int64_t>("message_id") != base::to_int(message.id)) {
+    co_await transaction.rollback();
+    co_return;
+  }
+  auto arguments = postgres::make_params(base::to_int(message.id), crashes);
+  co_await transaction.query("select quantumflow.bury_crasher($1, $2)", std::move(arguments));
+  co_await transaction.commit();
+  if (after_) after_(message, outcome::rejected("its consumer's process ended each time while it was handled"));
+}
+
 boost::asio::awaitable<consumer::attempt> consumer::try_batch(postgres::connection& connection, int limit,
                                                               std::optional<int> cursor) {
   attempt current;
@@ -117,15 +183,7 @@ boost::asio::awaitable<consumer::attempt> consumer::try_batch(postgres::connecti
     auto arguments = postgres::make_params(options_.queue, options_.group, limit, cursor);
     const auto rows =
         co_await transaction.query("select * from quantumflow.take_lane($1, $2, $3, $4)", std::move(arguments));
-    for (const auto& row : rows) {
-      current.cursor = row.get<int>("cursor_id");
-      message taken;
-      taken.id = base::message_id{row.get<std::int64_t>("message_id")};
-      taken.body = row.get<std::string>("body");
-      taken.enqueued_at = row.get<base::timestamp>("enqueued_at");
-      taken.attempts = row.get<int>("attempts");
-      current.messages.push_back(std::move(taken));
-    }
+    for (const auto& row : rows) current.add(row);
     if (!current.messages.empty()) co_await run_handler(transaction, current);
     // An empty take may still have moved the cursor to the end of its window.
     if (!current.first_failed()) {

@@ -12,6 +12,7 @@
 #include "common/base/json.hpp"
 #include "common/postgres/pool.hpp"
 #include "common/postgres/transaction.hpp"
+#include "common/quantumflow/crash_guard.hpp"
 #include "common/quantumflow/message.hpp"
 #include "common/quantumflow/waker.hpp"
 
@@ -37,6 +38,7 @@ struct consumer_options {
   std::optional<int> max_retries;                        ///< instead of the queue's own
   std::optional<std::chrono::milliseconds> retry_delay;  ///< instead of the queue's own
   std::chrono::milliseconds poll_interval{2000};         ///< how long a wake-up may be missed, ±25 %
+  crash_guard* crashes = nullptr;                        ///< the process's; none: a poisonous message is not found
 };
 
 /// One worker of a queue. Several may run side by side in one process or in many; each takes the batch of a lane that
@@ -53,7 +55,10 @@ class consumer {
 
  private:
   struct attempt;
-  boost::asio::awaitable<std::size_t> one_batch(postgres::connection& connection);
+  boost::asio::awaitable<std::size_t> one_batch(postgres::connection& connection, int limit, std::optional<int> cursor);
+  boost::asio::awaitable<bool> one_suspect(async::stop_token stop);
+  boost::asio::awaitable<attempt> peek(postgres::connection& connection);
+  boost::asio::awaitable<void> bury(postgres::connection& connection, const attempt& crasher, int crashes);
   boost::asio::awaitable<attempt> try_batch(postgres::connection& connection, int limit, std::optional<int> cursor);
   boost::asio::awaitable<void> run_handler(postgres::transaction& transaction, attempt& current);
   boost::asio::awaitable<void> fail(postgres::connection& connection, const attempt& alone);

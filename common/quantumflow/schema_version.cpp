@@ -17,7 +17,14 @@ boost::asio::awaitable<int> read_schema_version(postgres::connection& connection
 
 boost::asio::awaitable<base::result<void>> check_schema(postgres::connection& connection, int expected) {
   const int found = co_await read_schema_version(connection);
-  if (found == expected) co_return base::result<void>();
+  if (found == expected) {
+    const auto origin = co_await connection.query("select quantumflow.is_at_home() as at_home");
+    if (origin.single().get<bool>("at_home")) co_return base::result<void>();
+    co_return base::make_error(
+        base::error_kind::conflict,
+        "the database was restored from another cluster's dump, and what is pending has no place "
+        "in this one yet: run `centralcloud_daemon migrate --rebase`");
+  }
   std::string message;
   if (found == 0) {
     message = "the database has no schema yet: run `centralcloud_daemon migrate`";

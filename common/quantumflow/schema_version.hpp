@@ -17,7 +17,8 @@ inline constexpr int schema_version = 20;
 /// The version of the newest migration that was applied; 0 where none was. Throws `postgres::sql_error`.
 boost::asio::awaitable<int> read_schema_version(postgres::connection& connection);
 
-/// Error `conflict`, saying what to do: the schema is missing, older, or newer than `expected`. Throws
+/// Error `conflict`, saying what to do: the schema is missing, older, or newer than `expected`, or the database was
+/// restored into another cluster. Throws
 /// `postgres::sql_error`.
 boost::asio::awaitable<base::result<void>> check_schema(postgres::connection& connection,
                                                         int expected = schema_version);

@@ -144,6 +144,22 @@ create table quantumflow.dead_letter (
 create index on quantumflow.dead_letter (cursor_id);
 create index on quantumflow.dead_letter (msg_id);
 
+-- Processes that consume. A row that is still there when its process starts again says that the last run ended badly.
+create table quantumflow.consumer_process (
+  consumer_group text not null,
+  slot           text not null,  -- what only one process at a time can be: an instance, a host and port
+  started_at     timestamptz not null default clock_timestamp(),
+  primary key (consumer_group, slot));
+
+-- After such an end messages are handled one at a time, each noted here first: what is found noted was in hand then.
+create table quantumflow.crash_note (
+  cursor_id int not null references quantumflow.cursor,
+  msg_id    bigint not null,
+  run       bigint not null,  -- of the process that noted it last
+  runs      int not null,     -- that had it in hand
+  noted_at  timestamptz not null default clock_timestamp(),
+  primary key (cursor_id, msg_id));
+
 -- What people did to messages by hand: the only way a message leaves without having been consumed.
 create table quantumflow.operator_action (
   id         bigint generated always as identity primary key,

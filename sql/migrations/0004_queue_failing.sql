@@ -87,3 +87,45 @@ begin
 end $$;
 comment on function quantumflow.reject is
   'Says that a message taken in this transaction can never be handled: it goes to the dead-letter queue at once.';
+
+-- ── Messages that crash their consumer ─────────────────────────────────────────────────────────────────────────────
+
+-- A process begins to consume; true: its last run did not end as it should.
+create function quantumflow.begin_consuming(consumer_group text, slot text) returns boolean language sql as $$
+  select quantumflow.check_instance(consumer_group);
+  insert into quantumflow.consumer_process as p (consumer_group, slot)
+  values (begin_consuming.consumer_group, begin_consuming.slot)
+  on conflict on constraint consumer_process_pkey do update set started_at = clock_timestamp() returning p.xmax <> 0
+$$;
+
+create function quantumflow.end_consuming(consumer_group text, slot text) returns void language sql as $$
+  select quantumflow.check_instance(consumer_group);
+  delete from quantumflow.consumer_process p
+   where p.consumer_group = end_consuming.consumer_group and p.slot = end_consuming.slot
+$$;
+
+-- Notes, in a transaction of its own, that this run of the process is about to handle the message. Returns how many runs have
+-- noted it: those before this one ended with it in hand. A run that lost only its connection may note it again.
+create function quantumflow.note_in_hand(cursor_id int, message_id bigint, run bigint) returns int language sql as $$
+  select quantumflow.check_cursor(cursor_id);
+  insert into quantumflow.crash_note as n (cursor_id, msg_id, run, runs)
+  values (note_in_hand.cursor_id, note_in_hand.message_id, note_in_hand.run, 1)
+  on conflict on constraint crash_note_pkey
+    do update set runs = n.runs + (n.run <> excluded.run)::int, run = excluded.run, noted_at = clock_timestamp()
+  returning n.runs
+$$;
+
+create function quantumflow.clear_note(cursor_id int, message_id bigint) returns void language sql as $$
+  select quantumflow.check_cursor(cursor_id);
+  delete from quantumflow.crash_note n where n.cursor_id = clear_note.cursor_id and n.msg_id = clear_note.message_id
+$$;
+
+-- Dead-letters a message taken in this transaction that was in hand whenever its consumer crashed.
+create function quantumflow.bury_crasher(message_id bigint, crashes int) returns void language plpgsql as $$
+declare r quantumflow.retry := quantumflow.set_aside(message_id);
+begin
+  perform quantumflow.check_cursor(r.cursor_id);
+  perform quantumflow.bury(r, 'crashed_consumer', r.errors || jsonb_build_array(jsonb_build_object(
+    'at', to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
+    'error', format('its consumer''s process ended %s times while it was handled', crashes))));
+end $$;

@@ -22,6 +22,7 @@ begin
     trimmed := trimmed + n;
   end loop;
   delete from quantumflow.retry r where r.taken_by is not null and r.taken_by <> coalesce(pg_current_xact_id_if_assigned(), '0');
+  delete from quantumflow.crash_note n where n.noted_at < clock_timestamp() - interval '7 days';
   return trimmed + quantumflow.trim_producers() + quantumflow.trim_effects();
 end $$;
 
@@ -179,6 +180,12 @@ begin
     perform quantumflow.note_held(segment, held);
     return false;
   end if;
+  -- Everybody queues up behind a request for the lock: none is made where somebody, a dump for example, will not be done in time.
+  held := 'its lock was not free: ' || quantumflow.oldest_user(segment, '1 s');
+  if held is not null then
+    perform quantumflow.note_held(segment, held);
+    return false;
+  end if;
   -- Counted before the lock; under it only what came since.
   execute format('select pg_current_snapshot(), array_agg(stream_id), array_agg(n)
                     from (select stream_id, count(*) as n from quantumflow.message_%s group by 1) c', segment)
@@ -199,7 +206,7 @@ begin
      where s.stream_id = c.stream_id;
     execute format('truncate quantumflow.message_%s', segment);
   exception when lock_not_available then
-    perform quantumflow.note_held(segment, coalesce(held, 'its lock was not free: ' || quantumflow.oldest_user(segment)));
+    perform quantumflow.note_held(segment, coalesce(held, 'its lock was not free: ' || quantumflow.oldest_user(segment, '0 s'), 'its lock was not free'));
     return false;
   end;
   update quantumflow.segment g
@@ -208,14 +215,15 @@ begin
   return true;
 end $$;
 
--- Who has used the segment for longest, for people.
-create function quantumflow.oldest_user(segment int) returns text language sql volatile as $$
-  select coalesce((
-    select format('process %s (%s) has used it for %s', a.pid, coalesce(nullif(a.application_name, ''), 'unnamed'),
-                  date_trunc('milliseconds', clock_timestamp() - a.xact_start))
+-- Who has used the segment for longest, and for so long, for people; null: nobody.
+create function quantumflow.oldest_user(segment int, for_longer_than interval) returns text language sql volatile as $$
+  select format('process %s (%s) has used it for %s', a.pid, coalesce(nullif(a.application_name, ''), 'unnamed'),
+                date_trunc('milliseconds', clock_timestamp() - a.xact_start))
       from pg_locks l join pg_stat_activity a on a.pid = l.pid
      where l.granted and l.relation = format('quantumflow.message_%s', segment)::regclass and l.pid <> pg_backend_pid()
-     order by a.xact_start limit 1), 'nobody has it any more')
+       and l.database = (select d.oid from pg_database d where d.datname = current_database())
+       and a.xact_start <= clock_timestamp() - for_longer_than
+     order by a.xact_start limit 1
 $$;
 
 -- Truncates what is read, and moves publishers on to an empty segment once the current one is `after` old or larger than

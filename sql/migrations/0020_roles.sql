@@ -164,9 +164,10 @@ begin
   for entry in
     select g.schema, n.name, g.roles from (values
       ('quantumflow', 'singularity_agent, centralcloud',
-       'publish publish_many publish_once begin_effect settle_effect subscribe take take_lane fail reject next_work_ms lie_down get_up wake_channels'),
+       'publish publish_many publish_once begin_effect settle_effect begin_consuming end_consuming note_in_hand clear_note bury_crasher
+        subscribe take take_lane fail reject next_work_ms lie_down get_up wake_channels'),
       ('quantumflow', 'singularity_agent, centralcloud, centralcloud_readonly',
-       'list_queues get_queue_stats list_pending_messages list_dlq_messages'),
+       'is_at_home list_queues get_queue_stats list_pending_messages list_dlq_messages'),
       ('quantumflow', 'centralcloud',
        'retry_dlq_message purge_dlq trim_positions rotate segments move_laggards expire_instances'),
       ('singularity', 'singularity_agent',

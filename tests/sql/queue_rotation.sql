@@ -65,6 +65,11 @@ select n from public.dblink('other', 'select count(*) from take(''patterns_for_a
 select count(*) from rotate('0 s', lock_timeout_ms => 50) \gset
 select expect((select held_by like 'its lock was not free: process % has used it for %' from segments() where segment = 0), true, 'who');
 select expect((select held_seconds between 0 and 5 from segments() where segment = 0), true, 'since when');
+-- Who is at it for long already is not waited for at all.
+do $$ begin while quantumflow.oldest_user(0, '1 s') is null loop perform pg_sleep(0.01); end loop; end $$;
+select clock_timestamp() as before \gset
+select count(*) from rotate('0 s', lock_timeout_ms => 20000) \gset
+select expect(clock_timestamp() - :'before' < '5 s', true, 'no request for the lock behind which all would wait');
 select public.dblink_exec('other', 'commit') \gset
 select expect((select string_agg(state, ' ') from rotate('1 h')), 'empty current empty', 'free again');
 
