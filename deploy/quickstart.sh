@@ -59,6 +59,7 @@ step "build (minutes the first time)" build
 step "end what an earlier run left" stop_fleet
 step "private PostgreSQL" ./deploy/dev-postgres.sh start --dir "$home/postgres"
 step "empty database, schema" make_schema
+step "a database role for each daemon" make_roles
 for id in "${instances[@]}"; do make_instance "$id"; done
 make_coordinator
 step "coordinator" start_coordinator

@@ -48,7 +48,8 @@ void add_database(schema& to) {
   url.required = true;
   url.environment = "PGFLOW_DATABASE_URL";
   url.sentence =
-      "PostgreSQL connection: a URL or a keyword string, as libpq takes it (several hosts, TLS and SCRAM too).";
+      "PostgreSQL connection: a URL or a keyword string, as libpq takes it (several hosts, TLS and SCRAM too). The "
+      "coordinator's role is a member of centralcloud; an agent's is made by `centralcloud_daemon enroll`.";
   to.add(url);
   setting pool;
   pool.key = "database.pool_size";

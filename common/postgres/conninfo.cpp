@@ -24,21 +24,25 @@ std::string at_or_only(const std::vector<std::string>& list, std::size_t index) 
 
 }  // namespace
 
-conninfo::conninfo(const settings& how) : host_timeout_(how.connect_timeout) {
+std::vector<std::pair<std::string, std::string>> conninfo::as_written(const std::string& url) {
   char* message = nullptr;
-  const std::unique_ptr<PQconninfoOption, options_free> parsed(PQconninfoParse(how.url.c_str(), &message));
+  const std::unique_ptr<PQconninfoOption, options_free> parsed(PQconninfoParse(url.c_str(), &message));
   if (!parsed) {
     sql_error_parts parts;
     parts.kind = sql_kind::invalid_input;
-    parts.doing = "reading the connection string " + base::mask_secrets(how.url);
+    parts.doing = "reading the connection string " + base::mask_secrets(url);
     parts.message = message == nullptr ? "out of memory" : base::mask_secrets(base::trim(message));
     PQfreemem(message);
     throw sql_error(std::move(parts));
   }
+  std::vector<std::pair<std::string, std::string>> written;
   for (const PQconninfoOption* option = parsed.get(); option->keyword != nullptr; ++option) {
-    if (option->val != nullptr) options_.emplace_back(option->keyword, option->val);
+    if (option->val != nullptr) written.emplace_back(option->keyword, option->val);
   }
+  return written;
+}
 
+conninfo::conninfo(const settings& how) : options_(as_written(how.url)), host_timeout_(how.connect_timeout) {
   const auto* names = find("host");
   const auto* addresses = find("hostaddr");
   const auto* ports = find("port");

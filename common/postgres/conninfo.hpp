@@ -17,6 +17,8 @@ class conninfo {
  public:
   /// Throws `sql_error` (`invalid_input`) where libpq cannot read the url; the message holds no password.
   explicit conninfo(const settings& how);
+  /// The keywords and values that stand in the url, without defaults. Throws as the constructor.
+  static std::vector<std::pair<std::string, std::string>> as_written(const std::string& url);
 
   /// At least 1, also where libpq takes the host from elsewhere (environment, service file).
   std::size_t hosts() const { return hosts_.empty() ? 1 : hosts_.size(); }

@@ -16,6 +16,24 @@ make_schema() {
     "$bin/centralcloud_daemon" migrate --database.url "$(database_url)"
 }
 
+# Each daemon logs in as a role of its own: a coordinator is a member of centralcloud, an instance is enrolled. Roles outlive the
+# database, so an earlier run may have left them.
+declare -A url_of
+make_roles() {
+  local password id
+  password=$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')
+  ./deploy/dev-postgres.sh psql --dir "$home/postgres" -- -X -q -v ON_ERROR_STOP=1 << SQL || return 1
+set client_min_messages = warning;
+select 'create role fleet_coordinator' where not exists (select from pg_roles where rolname = 'fleet_coordinator') \\gexec
+alter role fleet_coordinator login password '$password';
+grant centralcloud to fleet_coordinator;
+SQL
+  url_of[coordinator]=$(database_url | sed "s#//[^@]*@#//fleet_coordinator:$password@#")
+  for id in "${instances[@]}"; do
+    url_of[$id]=$(PGFLOW_DATABASE_URL=$(database_url) "$bin/centralcloud_daemon" enroll "$id" --json | jq -er .database_url) || return 1
+  done
+}
+
 # A configuration names the password of the database: for this user only.
 write_private() { (umask 077 && cat > "$1"); }
 
@@ -28,7 +46,7 @@ make_coordinator() {
   echo "$listen" > "$home/listen"
   write_private "$home/centralcloud_daemon.ini" << INI
 [database]
-url = $(database_url)
+url = ${url_of[coordinator]}
 [http]
 listen = $listen
 [log]
@@ -70,7 +88,7 @@ make_instance() {
   own_git "$id" commit -q -m "Price service of $id"
   write_private "$folder/agent.ini" << INI
 [database]
-url = $(database_url)
+url = ${url_of[$id]}
 [instance]
 id = $id
 [api]

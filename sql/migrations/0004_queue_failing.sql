@@ -91,34 +91,42 @@ comment on function quantumflow.reject is
 -- ── Messages that crash their consumer ─────────────────────────────────────────────────────────────────────────────
 
 -- A process begins to consume; true: its last run did not end as it should.
-create function quantumflow.begin_consuming(consumer_group text, slot text) returns boolean language sql as $$
-  select quantumflow.check_instance(consumer_group);
+create function quantumflow.begin_consuming(consumer_group text, slot text) returns boolean language plpgsql as $$
+declare was_there boolean;
+begin
+  perform quantumflow.check_instance(consumer_group);
   insert into quantumflow.consumer_process as p (consumer_group, slot)
   values (begin_consuming.consumer_group, begin_consuming.slot)
-  on conflict on constraint consumer_process_pkey do update set started_at = clock_timestamp() returning p.xmax <> 0
-$$;
+  on conflict on constraint consumer_process_pkey do update set started_at = clock_timestamp() returning p.xmax <> 0 into was_there;
+  return was_there;
+end $$;
 
-create function quantumflow.end_consuming(consumer_group text, slot text) returns void language sql as $$
-  select quantumflow.check_instance(consumer_group);
+create function quantumflow.end_consuming(consumer_group text, slot text) returns void language plpgsql as $$
+begin
+  perform quantumflow.check_instance(consumer_group);
   delete from quantumflow.consumer_process p
-   where p.consumer_group = end_consuming.consumer_group and p.slot = end_consuming.slot
-$$;
+   where p.consumer_group = end_consuming.consumer_group and p.slot = end_consuming.slot;
+end $$;
 
 -- Notes, in a transaction of its own, that this run of the process is about to handle the message. Returns how many runs have
 -- noted it: those before this one ended with it in hand. A run that lost only its connection may note it again.
-create function quantumflow.note_in_hand(cursor_id int, message_id bigint, run bigint) returns int language sql as $$
-  select quantumflow.check_cursor(cursor_id);
+create function quantumflow.note_in_hand(cursor_id int, message_id bigint, run bigint) returns int language plpgsql as $$
+declare runs_so_far int;
+begin
+  perform quantumflow.check_cursor(cursor_id);
   insert into quantumflow.crash_note as n (cursor_id, msg_id, run, runs)
   values (note_in_hand.cursor_id, note_in_hand.message_id, note_in_hand.run, 1)
   on conflict on constraint crash_note_pkey
     do update set runs = n.runs + (n.run <> excluded.run)::int, run = excluded.run, noted_at = clock_timestamp()
-  returning n.runs
-$$;
+  returning n.runs into runs_so_far;
+  return runs_so_far;
+end $$;
 
-create function quantumflow.clear_note(cursor_id int, message_id bigint) returns void language sql as $$
-  select quantumflow.check_cursor(cursor_id);
-  delete from quantumflow.crash_note n where n.cursor_id = clear_note.cursor_id and n.msg_id = clear_note.message_id
-$$;
+create function quantumflow.clear_note(cursor_id int, message_id bigint) returns void language plpgsql as $$
+begin
+  perform quantumflow.check_cursor(cursor_id);
+  delete from quantumflow.crash_note n where n.cursor_id = clear_note.cursor_id and n.msg_id = clear_note.message_id;
+end $$;
 
 -- Dead-letters a message taken in this transaction that was in hand whenever its consumer crashed.
 create function quantumflow.bury_crasher(message_id bigint, crashes int) returns void language plpgsql as $$

@@ -51,8 +51,8 @@ begin
   if coalesce(length(instance_id), 0) not between 1 and 200 or instance_id ~ '[[:cntrl:]]' then
     raise exception 'instance_id: expected 1 to 200 characters, none of them a control character'
       using errcode = 'invalid_parameter_value';
-  elsif instance_id = 'centralcloud' then
-    raise exception 'instance_id: "centralcloud" is the consumer group of the coordinators' using errcode = 'invalid_parameter_value';
+  elsif instance_id in ('centralcloud', 'broadcast') then
+    raise exception 'instance_id: "%" is the name of something else', instance_id using errcode = 'invalid_parameter_value';
   elsif exists (select from quantumflow.instance_role r where r.instance_id = enroll.instance_id) then
     raise exception 'instance_id: "%" is enrolled already', instance_id
       using errcode = 'duplicate_object', hint = 'enroll --rotate-password gives it a new password';

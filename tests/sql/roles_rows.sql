@@ -6,9 +6,10 @@ $$;
 select singularity.submit(i, proposal(i || '-1'), 10) ->> 'outcome' as ok from unnest('{alpha,beta}'::text[]) i \g /dev/null
 select centralcloud.heartbeat('beta', '1', '{voter}') \gset
 select centralcloud.receive_proposal(proposal('beta-1') || '{"instance_id": "beta"}') \gset
+create schema evil;
+select format('grant all on schema evil to %I', current_database() || '_alpha') \gexec
 
 \c :alpha
-select set_config('check.alpha', :'alpha', false) \gset
 -- Its own partition, by functions and by tables; nothing of the others.
 select expect(singularity.submit('alpha', proposal('alpha-2'), 10) ->> 'outcome', 'created', 'submits');
 select refused($$select singularity.submit('beta', proposal('alpha-3'), 10)$$, 'acts for itself only, not for "beta"');
@@ -92,16 +93,24 @@ select refused('select count(*) from singularity.proposal', 'row-level security'
 reset row_security;
 
 -- Shadows: objects of the same names, of the caller's making, first in its search_path, are not what our functions use.
-create function pg_temp.octet_length(text) returns int language sql as 'select 0';
-create function pg_temp.pg_has_role(name, name, text) returns boolean language sql as 'select false';
+-- It may even have a schema of its own, for functions and operators.
+create function evil.octet_length(text) returns int language sql as 'select 0';
+create function evil.pg_has_role(name, name, text) returns boolean language sql as 'select false';
+create function evil.yes(name, name) returns boolean language sql as 'select true';
+create function evil.no(text, text) returns boolean language sql as 'select false';
+create operator evil.= (leftarg = name, rightarg = name, function = evil.yes);
+create operator evil.<> (leftarg = text, rightarg = text, function = evil.no);
 create temp table instance_role (role_name name, instance_id text);
 insert into instance_role values (session_user, 'beta');
 create domain pg_temp.text as pg_catalog.text check (value = current_user);  -- would tell that it ran, and as whom
-set search_path = pg_temp, quantumflow, singularity, pg_catalog;
+set search_path = evil, pg_temp, quantumflow, singularity, pg_catalog;
 select public.refused($$select quantumflow.publish('votes_for_consensus_queue', '{"proposal_id": "p", "instance_id": "beta"}')$$, 'publishes as itself only');
 select public.expect(quantumflow.publish('votes_for_consensus_queue', '{"proposal_id": "p", "instance_id": "alpha"}') > 0, true, 'publishes all the same');
 select public.refused($$select singularity.submit('beta', public.proposal('x'), 10)$$, 'acts for itself only');
-select public.expect(quantumflow.session_instance()::pg_catalog.text, 'alpha'::pg_catalog.text, 'still alpha');
+select public.refused($$select * from quantumflow.take('rollback_triggers_queue', 'beta')$$, 'takes as itself only');
+drop domain pg_temp.text;
+set search_path = evil, quantumflow, singularity, pg_catalog;
+select public.expect((select string_agg(distinct p.instance_id, ',') from singularity.proposal p where p.instance_id <> 'alpha'), null::text, 'no row of beta');
 reset search_path;
 
 -- A member of the group whom nobody enrolled, and somebody else altogether.

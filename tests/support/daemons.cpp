@@ -244,7 +244,7 @@ daemon_fleet::daemon_fleet(const fleet_options& options)
     const auto folder = directory + "/coordinator-" + std::to_string(i);
     std::filesystem::create_directories(folder);
     coordinator_addresses.push_back("127.0.0.1:" + std::to_string(free_port()));
-    std::map<std::string, std::string> settings{{"database.url", database_url},
+    std::map<std::string, std::string> settings{{"database.url", coordinator_url(name)},
                                                 {"http.listen", coordinator_addresses.back()},
                                                 {"guardian.observation_window_seconds", "3"},
                                                 {"instances.heartbeat_timeout_ms", "5000"},
@@ -259,7 +259,8 @@ daemon_fleet::daemon_fleet(const fleet_options& options)
     const auto instance = "agent-" + std::to_string(i);
     const auto folder = directory + "/" + instance;
     std::filesystem::create_directories(folder);
-    agents.push_back(std::make_unique<agent_process>(folder, instance, database_url, options.agent_settings));
+    agents.push_back(
+        std::make_unique<agent_process>(folder, instance, agent_url(name, instance), options.agent_settings));
   }
   if (!options.start) return;
   for (auto& each : coordinators) each->start();

@@ -85,8 +85,9 @@ struct fleet_options {
   bool start = true;  ///< start all and wait until they are ready
 };
 
-/// A fleet in a temporary directory, gone with the object. Each repository holds `service.conf` and `metrics.json`,
-/// which the agent's metrics.command prints: a change to it changes what the Guardian sees.
+/// A fleet in a temporary directory, gone with the object. Each daemon logs in as a role of its own; `database_url` is
+/// the superuser's. Each repository holds `service.conf` and `metrics.json`, which the agent's metrics.command prints:
+/// a change to it changes what the Guardian sees.
 class daemon_fleet {
  public:
   explicit daemon_fleet(const fleet_options& options);

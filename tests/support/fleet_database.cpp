@@ -1,5 +1,6 @@
 #include "tests/support/fleet_database.hpp"
 
+#include <boost/json/parse.hpp>
 #include <cstdlib>
 #include <stdexcept>
 #include <string>
@@ -23,6 +24,23 @@ std::string fleet_database(const std::string& name) {
   server.psql("drop database if exists " + name + " with (force)");
   server.psql("create database " + name + " template fleet_template");
   return server.url(name);
+}
+
+std::string agent_url(const std::string& database, const std::string& instance) {
+  const auto& server = private_postgres::shared();
+  const auto answer = shell("'" + daemon_binary("centralcloud_daemon") + "' enroll '" + instance +
+                            "' --json --database.url '" + server.url(database) + "'");
+  return boost::json::parse(answer).at("database_url").as_string().c_str();
+}
+
+std::string coordinator_url(const std::string& database) {
+  auto& server = private_postgres::shared();
+  static const bool made = [&] {
+    server.psql("create role coordinator login in role centralcloud");
+    return true;
+  }();
+  static_cast<void>(made);
+  return server.url(database, "coordinator");
 }
 
 }  // namespace fleet::test

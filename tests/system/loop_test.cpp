@@ -39,6 +39,10 @@ TEST_CASE("loop: a good change is voted on, applied once, watched and confirmed"
   INFO(fleet.logs());
   REQUIRE(applied);
   CHECK(agent.file("service.conf") == "greeting=hi\n");
+  // Each daemon is who it says: its role, and no other, has sessions.
+  CHECK(fleet.psql("select string_agg(distinct usename, ',' order by usename) from pg_stat_activity"
+                   " where datname = current_database() and pid <> pg_backend_pid()") ==
+        "coordinator,loop_good_agent-0,loop_good_agent-1,loop_good_agent-2");
   CHECK(commits_of(agent, id) == "1");
   CHECK(agent.git("status --porcelain") == "");
   REQUIRE(wait_until([&] {
