@@ -13,7 +13,8 @@ namespace fleet::bench {
 
 namespace {
 
-constexpr int warm_up_calls = 3;
+// A session's plans are made anew for its first five calls.
+constexpr int warm_up_calls = 6;
 constexpr auto drain_limit = std::chrono::seconds(60);
 
 double seconds_between(steady::time_point from, steady::time_point to) {
@@ -32,7 +33,7 @@ class crew {
     std::vector<std::jthread> threads;
     for (int k = 0; k < size_; ++k) threads.emplace_back([this, k, &prepare] { member(k, prepare); });
     ready_.wait();
-    at_start();
+    note_failure(at_start);
     const auto start = started_ = steady::now();
     go_.count_down();
     threads.clear();
@@ -42,21 +43,25 @@ class crew {
   bool failed() const { return failed_; }
 
  private:
-  template <class Prepare>
-  void member(int k, Prepare& prepare) {
-    bool arrived = false;
+  /// Runs it; an exception ends the whole crew's work.
+  template <class Work>
+  void note_failure(const Work& work) {
     try {
-      auto work = prepare(k);
-      arrived = true;
-      ready_.count_down();
-      go_.wait();
-      work(started_);
+      work();
     } catch (...) {
       const std::lock_guard lock(mutex_);
       failed_ = true;
       if (!failure_) failure_ = std::current_exception();
-      if (!arrived) ready_.count_down();
     }
+  }
+
+  template <class Prepare>
+  void member(int k, Prepare& prepare) {
+    std::function<void(steady::time_point)> work;
+    note_failure([&] { work = prepare(k); });
+    ready_.count_down();
+    go_.wait();
+    if (!failed_) note_failure([&] { work(started_); });
   }
 
   std::latch ready_;
@@ -124,8 +129,26 @@ long flow_clock::begin_call(int batch) {
   return first;
 }
 
+long flow_clock::begin_warm_up(int batch) {
+  return warm_next_.fetch_add(batch);
+}
+
+void flow_clock::wait_warm() const {
+  const auto limit = steady::now() + std::chrono::seconds(10);
+  while (warm_handled_ < warm_next_ + remembered_warm) {
+    if (steady::now() > limit)
+      throw std::runtime_error("the consumer handled " + std::to_string(warm_handled_) + " of " +
+                               std::to_string(warm_next_ + remembered_warm) + " messages of the warm-up in 10 s");
+    std::this_thread::sleep_for(milliseconds(1));
+  }
+}
+
 void flow_clock::handled(long number) {
   const auto now = steady::now();
+  if (number < 0) {
+    ++warm_handled_;
+    return;
+  }
   ++handled_;
   const auto began = steady::duration(began_[static_cast<std::size_t>(number) % remembered].load());
   latencies_ms_.push_back(std::chrono::duration<double, std::milli>(now.time_since_epoch() - began).count());
@@ -160,6 +183,7 @@ void produce(const flow_load& load, flow_clock& clock, const crew& threads, cons
       std::this_thread::sleep_until(std::min(due, from + load.duration));
     }
     if (steady::now() >= from + load.duration) break;
+    if (load.messages > 0 && clock.published() >= load.messages) break;
     call(clock.begin_call(load.batch));
   }
 }
@@ -171,13 +195,18 @@ flow_result run_flow(const flow_load& load, const open_publisher& open, const st
   auto consumer = consume(clock);
   crew threads(load.producers);
   const auto prepare = [&](int k) {
-    return [&, k, call = open()](steady::time_point from) { produce(load, clock, threads, call, k, from); };
+    const auto call = open();
+    for (int i = 0; i < warm_up_calls; ++i) call(clock.begin_warm_up(load.batch));
+    return [&, k, call](steady::time_point from) { produce(load, clock, threads, call, k, from); };
   };
-  threads.run(prepare, [&] { clock.start(); });
+  threads.run(prepare, [&] {
+    clock.wait_warm();
+    clock.start();
+  });
   const auto limit = steady::now() + std::chrono::seconds(5);
   while (clock.handled_total() < clock.published() && steady::now() < limit)
     std::this_thread::sleep_for(milliseconds(5));
-  consumer.reset();
+  consumer->stop();
   return clock.result();
 }
 

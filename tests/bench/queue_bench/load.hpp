@@ -41,6 +41,7 @@ struct flow_load {
   int batch = 1;
   double per_second = 0;  ///< messages; arrivals are random (Poisson); 0: as fast as the producers can
   milliseconds duration{5000};
+  long messages = 0;  ///< no more than that many; 0: until the time is over
 };
 
 struct flow_result {
@@ -50,33 +51,42 @@ struct flow_result {
   std::vector<double> each_second;   ///< messages consumed in the first second, the second, …
 };
 
-/// Knows when the publish call of each message began. Producers call from many threads, the handler from one.
+/// Knows when the publish call of each message began. Producers call from many threads, the handler from one. Messages
+/// with numbers below 0 are the warm-up and not counted.
 class flow_clock {
  public:
   explicit flow_clock(milliseconds duration);
   long begin_call(int batch);
   void handled(long number);
   void start();
+  long begin_warm_up(int batch);
+  /// Until the warm-up has been handled, 10 s at most; throws then.
+  void wait_warm() const;
   long published() const { return next_; }
   long handled_total() const { return handled_; }
   flow_result result() const;
 
  private:
   static constexpr std::size_t remembered = 1 << 22;
+  static constexpr long remembered_warm = 1'000'000;
   milliseconds duration_;
   steady::time_point start_;
   std::atomic<long> next_{0};
   std::atomic<long> handled_{0};
+  std::atomic<long> warm_next_{-remembered_warm};
+  std::atomic<long> warm_handled_{0};
   std::vector<std::atomic<std::int64_t>> began_;  ///< ns since the clock's epoch, of message n at n % remembered
   std::vector<double> latencies_ms_;
   std::vector<double> each_second_;
 };
 
-/// Handles what arrives until it is destroyed.
+/// Handles what arrives until it is stopped or destroyed.
 class running_consumer {
  public:
   running_consumer() = default;
   virtual ~running_consumer() = default;
+  /// Throws what ended it before.
+  virtual void stop() = 0;
   running_consumer(const running_consumer&) = delete;
   running_consumer& operator=(const running_consumer&) = delete;
 };

@@ -42,12 +42,14 @@ struct arguments {
 plan quick_plan() {
   plan made;
   made.rounds = 1;
+  made.connections = {1, 8};
   made.publish_duration = milliseconds(500);
-  made.backlog = 50'000;
-  made.flow_duration = milliseconds(2000);
-  made.latency_duration = milliseconds(4000);
-  made.held_duration = milliseconds(15'000);
+  made.backlog = 30'000;
+  made.flow_duration = milliseconds(1500);
+  made.latency_duration = milliseconds(2500);
+  made.held_duration = milliseconds(12'000);
   made.fan_out_duration = milliseconds(500);
+  made.disk_messages = 100'000;
   return made;
 }
 
@@ -64,6 +66,7 @@ arguments parse(int argc, char** argv) {
       made.mode = "quick";
     } else if (name == "--long") {
       made.how.unheld_duration = milliseconds(300'000);
+      made.how.disk_messages = 2'000'000;
       made.mode = "long";
     } else if (name == "--only") {
       made.only.push_back(value());

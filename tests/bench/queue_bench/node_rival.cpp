@@ -43,6 +43,7 @@ class node_rival final : public subject {
   node_rival(test::private_postgres& server, node_program program)
       : subject(program.name, server), program_(std::move(program)) {}
 
+  bool slow() const override { return true; }
   std::optional<tally> publish(const publish_load& load) override {
     return tally_of(run(
         {{"do", "publish"}, {"batch", load.batch}, {"connections", load.connections}, {"ms", load.duration.count()}}));
@@ -75,7 +76,7 @@ class node_rival final : public subject {
 
   json::value run(const json::object& what) {
     // `what` holds numbers and names of this file's own; the limit is for a program that hangs.
-    return json::parse(last_line_of(fmt::format("timeout -k 5 150 node '{}/{}' '{}' '{}'", program_.folder,
+    return json::parse(last_line_of(fmt::format("timeout -k 5 180 node '{}/{}' '{}' '{}'", program_.folder,
                                                 program_.file, url(), json::serialize(what))));
   }
 

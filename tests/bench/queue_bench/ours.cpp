@@ -2,6 +2,7 @@
 // for everything where a message has to be waited for.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
@@ -49,12 +50,10 @@ class library_consumer final : public running_consumer {
         consumer_(pool_, waker_, options_of(queue), handler_of(clock)),
         thread_([this] { run(); }) {}
 
-  ~library_consumer() override {
-    boost::asio::post(io_, [this] { stop_.request_soft(); });
-    thread_.join();
-    if (failure_.empty()) return;
-    std::fprintf(stderr, "the consumer failed: %s\n", failure_.c_str());
-    std::abort();  // a figure without its consumer would be a lie
+  ~library_consumer() override { join(); }
+  void stop() override {
+    join();
+    if (failure_) std::rethrow_exception(failure_);
   }
 
  private:
@@ -79,15 +78,16 @@ class library_consumer final : public running_consumer {
   }
   void run() {
     const auto note = [this](std::exception_ptr thrown) {
-      try {
-        if (thrown) std::rethrow_exception(thrown);
-      } catch (const std::exception& failure) {
-        failure_ = failure.what();
-      }
+      if (thrown) failure_ = thrown;
     };
     boost::asio::co_spawn(io_, waker_.run(stop_.token()), note);
     boost::asio::co_spawn(io_, consumer_.run(stop_.token()), note);
     io_.run();
+  }
+  void join() {
+    if (!thread_.joinable()) return;
+    boost::asio::post(io_, [this] { stop_.request_soft(); });
+    thread_.join();
   }
 
   boost::asio::io_context io_{1};
@@ -95,8 +95,35 @@ class library_consumer final : public running_consumer {
   quantumflow::waker waker_;
   async::stop_source stop_;
   quantumflow::consumer consumer_;
-  std::string failure_;
+  std::exception_ptr failure_;
   std::thread thread_;
+};
+
+/// Rotates five times an interval until it is destroyed, and sees what the segments hold.
+class rotation {
+ public:
+  static constexpr milliseconds interval{1000};
+
+  explicit rotation(const std::string& url)
+      : thread_([this, url](const std::stop_token& stop) {
+          session on(url);
+          while (!stop.stop_requested()) {
+            on.query(fmt::format("select quantumflow.rotate('{} ms')", interval.count()));
+            most_ = std::max(most_.load(), held(on));
+            std::this_thread::sleep_for(interval / 5);
+          }
+        }) {}
+  static double held(session& on) {
+    return std::strtod(on.query("select sum(pg_total_relation_size(oid)) from pg_class where relkind = 'r' and "
+                                "relnamespace = 'quantumflow'::regnamespace and relname ~ '^message_[0-9]+$'")
+                           .text(0, 0),
+                       nullptr);
+  }
+  double most_bytes() const { return most_; }
+
+ private:
+  std::atomic<double> most_{0};
+  std::jthread thread_;
 };
 
 class ours final : public subject {
@@ -122,13 +149,7 @@ class ours final : public subject {
     });
   }
 
-  std::optional<flow_result> flow(const flow_load& load) override {
-    const auto consume = [&](flow_clock& clock) -> std::unique_ptr<running_consumer> {
-      return std::make_unique<library_consumer>(url(), lanes_queue(1), clock);
-    };
-    return run_flow(
-        load, [&] { return publisher(url(), lanes_queue(1), load.batch); }, consume);
-  }
+  std::optional<flow_result> flow(const flow_load& load) override { return flow_on(lanes_queue(1), load); }
 
   std::optional<tally> fan_out(int instances, milliseconds duration) override {
     session admin(url());
@@ -140,7 +161,37 @@ class ours final : public subject {
                                [&] { return publisher(url(), "bench_broadcast", 1); });
   }
 
+  std::optional<disk_use> disk_with_rotation(long messages) override {
+    session admin(url());
+    if (admin.script("select from pg_proc where proname = 'rotate' and pronamespace = 'quantumflow'::regnamespace")
+            .rows() == 0)
+      throw std::runtime_error("the schema has no quantumflow.rotate()");
+    const auto fill = publisher(url(), lanes_queue(1), take_size);
+    constexpr long sample = 10'000;
+    for (long n = 0; n < sample; n += take_size) fill(-n - take_size);  // as a warm-up: not counted
+    const double message_bytes = rotation::held(admin) / sample;
+    const rotation rotating(url());
+    const auto done = flow_on(lanes_queue(1), {.batch = 100, .duration = milliseconds(120'000), .messages = messages});
+    // The flow may have ended long before its time.
+    const auto seconds = static_cast<double>(done.each_second.size());
+    const double rate = done.consumed.messages / seconds;
+    const double interval_seconds = std::chrono::duration<double>(rotation::interval).count();
+    return disk_use{.messages = done.consumed.messages,
+                    .interval_seconds = interval_seconds,
+                    .interval_bytes = rate * interval_seconds * message_bytes,
+                    .held_bytes = rotation::held(admin),
+                    .most_bytes = rotating.most_bytes()};
+  }
+
  private:
+  flow_result flow_on(const std::string& queue, const flow_load& load) {
+    const auto consume = [&](flow_clock& clock) -> std::unique_ptr<running_consumer> {
+      return std::make_unique<library_consumer>(url(), queue, clock);
+    };
+    return run_flow(
+        load, [&] { return publisher(url(), queue, load.batch); }, consume);
+  }
+
   void make_schema() override {
     const auto migrate = fmt::format("'{}' migrate --database.url '{}' > /dev/null 2>&1",
                                      test::daemon_binary("centralcloud_daemon"), url());

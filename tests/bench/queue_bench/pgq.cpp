@@ -83,16 +83,29 @@ class ticker {
 /// Asks every millisecond, which is as soon as it makes sense.
 class pgq_consumer final : public running_consumer {
  public:
-  pgq_consumer(const std::string& url, flow_clock& clock)
-      : thread_([url, &clock](const std::stop_token& stop) {
-          session on(url);
-          while (!stop.stop_requested()) {
-            const auto taken = take_batch(on, [&](const char* body) { clock.handled(number_in(body)); });
-            if (!taken) std::this_thread::sleep_for(milliseconds(1));
-          }
-        }) {}
+  pgq_consumer(std::string url, flow_clock& clock)
+      : thread_([this, url = std::move(url), &clock](const std::stop_token& asked) { run(asked, url, clock); }) {}
+
+  void stop() override {
+    thread_.request_stop();
+    thread_.join();
+    if (failure_) std::rethrow_exception(failure_);
+  }
 
  private:
+  void run(const std::stop_token& asked, const std::string& url, flow_clock& clock) {
+    try {
+      session on(url);
+      while (!asked.stop_requested()) {
+        const auto taken = take_batch(on, [&](const char* body) { clock.handled(number_in(body)); });
+        if (!taken) std::this_thread::sleep_for(milliseconds(1));
+      }
+    } catch (...) {
+      failure_ = std::current_exception();
+    }
+  }
+
+  std::exception_ptr failure_;
   std::jthread thread_;
 };
 

@@ -109,7 +109,7 @@ std::string report::text(const std::vector<goal>& goals) const {
     seen.push_back(line.section);
     out += table(line.section);
   }
-  for (const auto& [subject, why] : missing_) out += fmt::format("{}: not run: {}\n", subject, why);
+  for (const auto& [subject, why] : missing_) out += fmt::format("- not run: {}: {}\n", subject, why);
   for (const auto& [name, value] : machine_) out += fmt::format("- {}: {}\n", name, value);
   return out;
 }

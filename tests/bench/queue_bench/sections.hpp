@@ -13,13 +13,15 @@ namespace fleet::bench {
 
 struct plan {
   int rounds = 3;
+  std::vector<int> connections = {1, 2, 4, 8};  ///< of single publishes; several a call have 1 and 8
   milliseconds publish_duration{1000};
   long backlog = 200'000;
-  milliseconds flow_duration{4000};
-  milliseconds latency_duration{10'000};
+  milliseconds flow_duration{3000};
+  milliseconds latency_duration{5000};
   milliseconds held_duration{90'000};
   milliseconds unheld_duration{0};  ///< of the same without a snapshot held; 0: left out
-  milliseconds fan_out_duration{1000};
+  milliseconds fan_out_duration{1500};
+  long disk_messages = 1'000'000;
 };
 
 struct bench {
@@ -29,6 +31,8 @@ struct bench {
   const plan& how;
 
   subject* find(const std::string& name) const;
+  /// Those that are measured in that round.
+  std::vector<subject*> of_round(int round) const;
 };
 
 void measure_publish(const bench& on);
@@ -42,6 +46,6 @@ void measure_disk(const bench& on);
 
 /// Runs `measure` and says on stderr what failed instead of ending the whole run: one queue's trouble is not the
 /// others'.
-void attempt(const std::string& what, const std::function<void()>& measure);
+void attempt(const bench& on, const std::string& what, const std::function<void()>& measure);
 
 }  // namespace fleet::bench

@@ -11,6 +11,15 @@
 
 namespace fleet::bench {
 
+/// What the tables hold on disk, indexes included, while messages pass through and rotation frees what is read.
+struct disk_use {
+  double messages = 0;
+  double interval_seconds = 0;
+  double interval_bytes = 0;  ///< what an interval's messages take
+  double held_bytes = 0;      ///< at the end
+  double most_bytes = 0;
+};
+
 class subject {
  public:
   subject(std::string name, test::private_postgres& server) : name_(std::move(name)), server_(server) {}
@@ -27,6 +36,9 @@ class subject {
   /// A fresh database.
   void renew();
 
+  /// Measured in the first round only: one round of it takes as long as all of the others'.
+  virtual bool slow() const { return false; }
+
   // What a queue has no form of gives nothing.
   virtual std::optional<tally> publish(const publish_load&) { return std::nullopt; }
   /// A backlog published beforehand, drained by that many workers.
@@ -34,6 +46,7 @@ class subject {
   virtual std::optional<flow_result> flow(const flow_load&) { return std::nullopt; }
   /// Single publishes on 8 connections to that many instances.
   virtual std::optional<tally> fan_out(int /*instances*/, milliseconds /*duration*/) { return std::nullopt; }
+  virtual std::optional<disk_use> disk_with_rotation(long /*messages*/) { return std::nullopt; }
 
  protected:
   /// Makes the schema and the queues in the empty database.

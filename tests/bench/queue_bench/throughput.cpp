@@ -52,11 +52,20 @@ subject* bench::find(const std::string& name) const {
   return nullptr;
 }
 
-void attempt(const std::string& what, const std::function<void()>& measure) {
+std::vector<subject*> bench::of_round(int round) const {
+  std::vector<subject*> made;
+  for (const auto& each : subjects) {
+    if (round == 0 || !each->slow()) made.push_back(each.get());
+  }
+  return made;
+}
+
+void attempt(const bench& on, const std::string& what, const std::function<void()>& measure) {
   try {
     measure();
   } catch (const std::exception& failure) {
-    std::fprintf(stderr, "queue_bench: %s failed: %s\n", what.c_str(), failure.what());
+    std::fprintf(stderr, "queue_bench: %s: %s\n", what.c_str(), failure.what());
+    on.results.not_run(what, failure.what());
   }
 }
 
@@ -65,11 +74,13 @@ void measure_publish(const bench& on) {
     int batch;
     int connections;
   };
-  const std::vector<cell> cells = {{1, 1}, {1, 2}, {1, 4}, {1, 8}, {100, 1}, {100, 8}, {1000, 1}, {1000, 8}};
+  std::vector<cell> cells;
+  for (const int connections : on.how.connections) cells.push_back({1, connections});
+  for (const int batch : {100, 1000}) cells.insert(cells.end(), {{batch, 1}, {batch, 8}});
   for (int round = 0; round < on.how.rounds; ++round) {
     for (const auto& [batch, connections] : cells) {
-      for (const auto& queue : on.subjects) {
-        attempt("publish, " + queue->name(), [&] {
+      for (auto* const queue : on.of_round(round)) {
+        attempt(on, "publish, " + queue->name(), [&] {
           queue->renew();
           const auto done =
               queue->publish({.batch = batch, .connections = connections, .duration = on.how.publish_duration});
@@ -84,11 +95,8 @@ void measure_publish(const bench& on) {
 void measure_drain(const bench& on) {
   for (int round = 0; round < on.how.rounds; ++round) {
     for (const int workers : {1, 2, 4, 8}) {
-      for (const auto& queue : on.subjects) {
-        // The slow ones drain their 200,000 once: a round of theirs takes as long as all of the others'.
-        const bool slow = queue->name() == "graphile_worker" || queue->name() == "pg_boss";
-        if (slow && round > 0) continue;
-        attempt("drain, " + queue->name(), [&] {
+      for (auto* const queue : on.of_round(round)) {
+        attempt(on, "drain, " + queue->name(), [&] {
           queue->renew();
           const auto done = queue->drain(on.how.backlog, workers);
           if (done)
@@ -102,9 +110,9 @@ void measure_drain(const bench& on) {
 void measure_produce_and_consume(const bench& on) {
   for (int round = 0; round < on.how.rounds; ++round) {
     for (const int batch : {1, 100}) {
-      for (const auto& queue : on.subjects) {
+      for (auto* const queue : on.of_round(round)) {
         if (queue->name() == "pgq_1s_ticks") continue;
-        attempt("produce + consume, " + queue->name(), [&] {
+        attempt(on, "produce + consume, " + queue->name(), [&] {
           queue->renew();
           const auto before = work_of(on, *queue);
           const auto done = queue->flow({.producers = 8, .batch = batch, .duration = on.how.flow_duration});
@@ -120,10 +128,10 @@ void measure_produce_and_consume(const bench& on) {
 
 void measure_fan_out(const bench& on) {
   for (int round = 0; round < on.how.rounds; ++round) {
-    for (const auto& queue : on.subjects) {
+    for (auto* const queue : on.of_round(round)) {
       double cost_to_one = 0;
-      for (const int instances : {1, 50, 200}) {
-        attempt("fan-out, " + queue->name(), [&] {
+      for (const int instances : {1, 200, 50}) {
+        attempt(on, "fan-out, " + queue->name(), [&] {
           queue->renew();
           const auto done = queue->fan_out(instances, on.how.fan_out_duration);
           if (!done) return;

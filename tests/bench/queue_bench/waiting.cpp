@@ -1,7 +1,8 @@
 // Delays of messages, and whether the queue keeps its pace: with a snapshot held open, and over minutes.
 #include <fmt/format.h>
 
-#include <cstdio>
+#include <functional>
+#include <map>
 #include <numeric>
 #include <stdexcept>
 
@@ -12,16 +13,45 @@ namespace fleet::bench {
 
 namespace {
 
-void add_latencies(const bench& on, const subject& of, const std::string& load, const flow_result& done) {
-  const auto add = [&](const std::string& what, const std::string& unit, double value) {
-    on.results.add({"latency", load + ": " + what, unit}, of.name(), value);
-  };
-  add("p50", "ms", quantile(done.latencies_ms, 0.5));
-  add("p99", "ms", quantile(done.latencies_ms, 0.99));
-  add("p99.9", "ms", quantile(done.latencies_ms, 0.999));
-  add("published", "messages/s", done.published.per_second());
-  if (static_cast<double>(done.latencies_ms.size()) < done.published.messages)
-    add("not handled within 5 s", "messages", done.published.messages - static_cast<double>(done.latencies_ms.size()));
+/// The delays of all rounds together: a p99.9 needs thousands.
+struct delays {
+  std::vector<double> latencies_ms;
+  tally published;
+};
+
+/// `load_of` answers the load for a queue, or nothing.
+void measure_delays(const bench& on, const std::string& name,
+                    const std::function<std::optional<flow_load>(const subject&)>& load_of) {
+  std::map<std::string, delays> all;
+  for (int round = 0; round < on.how.rounds; ++round) {
+    for (auto* const queue : on.of_round(round)) {
+      const auto load = load_of(*queue);
+      if (!load) continue;
+      attempt(on, "latency at " + name + ", " + queue->name(), [&] {
+        queue->renew();
+        const auto done = queue->flow(*load);
+        if (!done) return;
+        auto& of = all[queue->name()];
+        of.latencies_ms.insert(of.latencies_ms.end(), done->latencies_ms.begin(), done->latencies_ms.end());
+        of.published.messages += done->published.messages;
+        of.published.seconds += done->published.seconds;
+      });
+    }
+  }
+  for (const auto& queue : on.subjects) {
+    const auto found = all.find(queue->name());
+    if (found == all.end()) continue;
+    const auto& [latencies, published] = found->second;
+    const auto add = [&](const std::string& what, const std::string& unit, double value) {
+      on.results.add({"latency", name + ": " + what, unit}, queue->name(), value);
+    };
+    add("p50", "ms", quantile(latencies, 0.5));
+    add("p99", "ms", quantile(latencies, 0.99));
+    add("p99.9", "ms", quantile(latencies, 0.999));
+    add("published", "messages/s", published.per_second());
+    const double late = published.messages - static_cast<double>(latencies.size());
+    if (late > 0) add("not handled within 5 s", "messages", late);
+  }
 }
 
 double mean_of(const std::vector<double>& values, std::size_t from, std::size_t to) {
@@ -73,48 +103,47 @@ void measure_pace(const bench& on, subject& of, milliseconds duration, bool held
 }  // namespace
 
 void measure_latency(const bench& on) {
-  for (const auto& queue : on.subjects) {
-    attempt("latency, " + queue->name(), [&] {
-      queue->renew();
-      const auto done = queue->flow({.producers = 8, .per_second = 200, .duration = on.how.latency_duration});
-      if (done) add_latencies(on, *queue, "200/s", *done);
-    });
-  }
-  for (const auto& queue : on.subjects) {
-    const auto most = on.results.median_of("produce + consume", "1 a call", queue->name());
-    if (!most) continue;
-    attempt("latency at 80 %, " + queue->name(), [&] {
-      queue->renew();
-      const auto done = queue->flow({.producers = 8, .per_second = 0.8 * *most, .duration = on.how.latency_duration});
-      if (done) add_latencies(on, *queue, "80 % of its own maximum", *done);
-    });
-  }
+  measure_delays(on, "200/s", [&](const subject&) {
+    return flow_load{.producers = 8, .per_second = 200, .duration = on.how.latency_duration};
+  });
+  measure_delays(on, "80 % of its own maximum", [&](const subject& of) -> std::optional<flow_load> {
+    const auto most = on.results.median_of("produce + consume", "1 a call", of.name());
+    if (!most) return std::nullopt;
+    return flow_load{.producers = 8, .per_second = 0.8 * *most, .duration = on.how.latency_duration};
+  });
 }
 
 void measure_held_snapshot(const bench& on) {
   if (auto* const ours = on.find("ours"); ours != nullptr) {
-    attempt("held snapshot", [&] { measure_pace(on, *ours, on.how.held_duration, true); });
+    attempt(on, "held snapshot", [&] { measure_pace(on, *ours, on.how.held_duration, true); });
     if (on.how.unheld_duration.count() > 0)
-      attempt("steady pace", [&] { measure_pace(on, *ours, on.how.unheld_duration, false); });
+      attempt(on, "steady pace", [&] { measure_pace(on, *ours, on.how.unheld_duration, false); });
   }
   // The others only where there is time for it.
   if (on.how.unheld_duration.count() == 0) return;
   for (const auto& queue : on.subjects) {
     if (queue->name() == "ours" || queue->name() == "pgq_1s_ticks") continue;
-    attempt("held snapshot, " + queue->name(), [&] { measure_pace(on, *queue, on.how.held_duration, true); });
+    attempt(on, "held snapshot, " + queue->name(), [&] { measure_pace(on, *queue, on.how.held_duration, true); });
   }
 }
 
 void measure_disk(const bench& on) {
-  auto* const ours = on.find("ours");
-  if (ours == nullptr) return;
-  ours->renew();
-  session admin(ours->url());
-  if (admin.script("select to_regprocedure('quantumflow.rotate()')").is_null(0, 0)) {
-    on.results.not_run("disk held with rotation", "the schema has no quantumflow.rotate() yet");
-    return;
+  for (const auto& queue : on.subjects) {
+    attempt(on, "disk, " + queue->name(), [&] {
+      queue->renew();
+      const auto use = queue->disk_with_rotation(on.how.disk_messages);
+      if (!use) return;
+      const auto add = [&](const std::string& what, const std::string& unit, double value) {
+        on.results.add({"disk", what, unit}, queue->name(), value);
+      };
+      add("messages consumed", "messages", use->messages);
+      add("rotation interval", "s", use->interval_seconds);
+      add("an interval's worth", "MB", use->interval_bytes / 1e6);
+      add("held at the end", "MB", use->held_bytes / 1e6);
+      add("most held", "MB", use->most_bytes / 1e6);
+      add("held ÷ two intervals' worth", "ratio", use->held_bytes / (2 * use->interval_bytes));
+    });
   }
-  std::fprintf(stderr, "queue_bench: the disk section is not written yet\n");
 }
 
 }  // namespace fleet::bench

@@ -4,7 +4,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 
 const filler = "x".repeat(425 - '{"n":1234567890,"key":"k000","filler":""}'.length);
-export const message = (n) => ({ n: 1_000_000_000 + n, key: "k" + String(n % 1000).padStart(3, "0"), filler });
+const firstNumber = 2_000_000_000; // the numbers of the warm-up are below it
+export const message = (n) => ({ n: firstNumber + n, key: "k" + String((firstNumber + n) % 1000).padStart(3, "0"), filler });
 export const messages = (first, count) => Array.from({ length: count }, (_, i) => message(first + i));
 
 // Calls one after the other on each of `connections`, until the time is over.
@@ -26,14 +27,19 @@ async function closedLoop(publish, { batch = 1, connections, ms }) {
 async function flow(rival, { batch, producers, per_second: rate, ms }) {
   const began = [], latencies_ms = [], each_second = [];
   let next = 0, handled = 0, start = Infinity;
+  let warm = 0;
   const stop = await rival.consume(({ n }) => {
+    if (n < firstNumber) return void ++warm;
     const now = performance.now();
     ++handled;
-    latencies_ms.push(now - began[n - 1_000_000_000]);
+    latencies_ms.push(now - began[n - firstNumber]);
     const second = Math.floor((now - start) / 1000);
     if (now < start + ms) each_second[second] = (each_second[second] ?? 0) + 1;
   });
   const publish = rival.publisher();
+  for (let i = 1; i <= 50; ++i) await publish(-i * batch, batch);
+  const warmLimit = performance.now() + 10_000;
+  while (warm < 50 * batch && performance.now() < warmLimit) await sleep(1);
   start = performance.now();
   await Promise.all(Array.from({ length: producers }, async () => {
     let due = start;
@@ -67,9 +73,9 @@ async function drain(rival, { backlog }) {
   const start = performance.now();
   let last = start;
   const stop = await rival.consume(() => { ++handled; last = performance.now(); });
-  while (handled < backlog && performance.now() < start + 60_000) await sleep(5);
+  while (handled < backlog && performance.now() < start + 90_000) await sleep(5);
   await stop();
-  if (handled !== backlog) throw new Error(`${handled} of ${backlog} messages handled in a minute`);
+  if (handled !== backlog) throw new Error(`${handled} of ${backlog} messages handled in 90 s`);
   return { messages: backlog, seconds: (last - start) / 1000 };
 }
 
