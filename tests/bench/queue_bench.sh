@@ -8,6 +8,11 @@ rivals=$root/build/bench_rivals
 
 "$root/deploy/install-deps.sh" --bench || echo "queue_bench: without the packages of the other queues; the tables say which" >&2
 
+# The server's files, also where the program is killed; the server runs as another user and goes with the program.
+work=$(mktemp -d "${TMPDIR:-/tmp}/queue_bench_XXXXXX")
+trap 'rm -rf "$work"' EXIT
+chmod 755 "$work"
+
 mkdir -p "$rivals"
 cp "$root"/tests/bench/rivals/*.mjs "$root"/tests/bench/rivals/package*.json "$rivals/"
 # npm ci deletes and downloads everything again: only where the lock file is another one than last time.
@@ -23,4 +28,4 @@ fi
 cmake --preset release -S "$root" > /dev/null
 ninja -C "$root/build" queue_bench centralcloud_daemon > "$rivals/build.log" || { tail -n 20 "$rivals/build.log" >&2; exit 1; }
 # Twice what the long mode takes: a run that hangs ends.
-exec timeout --foreground 3600 "$root/build/bin/queue_bench" --rivals "$rivals" "$@"
+TMPDIR=$work timeout --foreground 3600 "$root/build/bin/queue_bench" --rivals "$rivals" "$@"

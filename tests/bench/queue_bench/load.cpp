@@ -114,7 +114,7 @@ tally drain_closed_loop(int workers, long backlog, const std::function<std::func
   return {static_cast<double>(backlog), seconds_between(start, steady::time_point(steady::duration(last.load())))};
 }
 
-flow_clock::flow_clock(milliseconds duration) : duration_(duration), began_(remembered) {
+flow_clock::flow_clock(const flow_load& load) : duration_(load.duration), limit_(load.messages), began_(remembered) {
   latencies_ms_.reserve(1 << 20);
 }
 
@@ -150,6 +150,7 @@ void flow_clock::handled(long number) {
     return;
   }
   ++handled_;
+  last_handled_ = now;
   const auto began = steady::duration(began_[static_cast<std::size_t>(number) % remembered].load());
   latencies_ms_.push_back(std::chrono::duration<double, std::milli>(now.time_since_epoch() - began).count());
   if (now >= start_ + duration_) return;
@@ -160,12 +161,15 @@ void flow_clock::handled(long number) {
 
 flow_result flow_clock::result() const {
   flow_result made;
-  const auto seconds = std::chrono::duration<double>(duration_).count();
+  auto seconds = std::chrono::duration<double>(duration_).count();
+  if (limit_ > 0 && handled_ >= limit_) seconds = std::min(seconds, seconds_between(start_, last_handled_));
   for (const double count : each_second_) made.consumed.messages += count;
   made.consumed.seconds = seconds;
   made.published = {static_cast<double>(published()), seconds};
   made.latencies_ms = latencies_ms_;
   made.each_second = each_second_;
+  // Where nothing came any more, zero came.
+  made.each_second.resize(static_cast<std::size_t>(seconds));
   return made;
 }
 
@@ -191,7 +195,7 @@ void produce(const flow_load& load, flow_clock& clock, const crew& threads, cons
 }  // namespace
 
 flow_result run_flow(const flow_load& load, const open_publisher& open, const start_consumer& consume) {
-  flow_clock clock(load.duration);
+  flow_clock clock(load);
   auto consumer = consume(clock);
   crew threads(load.producers);
   const auto prepare = [&](int k) {

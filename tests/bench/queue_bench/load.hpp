@@ -46,7 +46,7 @@ struct flow_load {
 
 struct flow_result {
   tally published;
-  tally consumed;                    ///< within the duration
+  tally consumed;                    ///< within the duration, or until all messages of a limited load were
   std::vector<double> latencies_ms;  ///< publish call → handler
   std::vector<double> each_second;   ///< messages consumed in the first second, the second, …
 };
@@ -55,7 +55,7 @@ struct flow_result {
 /// with numbers below 0 are the warm-up and not counted.
 class flow_clock {
  public:
-  explicit flow_clock(milliseconds duration);
+  explicit flow_clock(const flow_load& load);
   long begin_call(int batch);
   void handled(long number);
   void start();
@@ -70,7 +70,9 @@ class flow_clock {
   static constexpr std::size_t remembered = 1 << 22;
   static constexpr long remembered_warm = 1'000'000;
   milliseconds duration_;
+  long limit_;
   steady::time_point start_;
+  steady::time_point last_handled_;
   std::atomic<long> next_{0};
   std::atomic<long> handled_{0};
   std::atomic<long> warm_next_{-remembered_warm};

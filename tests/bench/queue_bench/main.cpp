@@ -21,13 +21,17 @@ namespace {
 struct section {
   std::string name;
   void (*measure)(const bench&);
+  std::chrono::seconds for_rounds{0};  ///< no round is begun after that, however busy the machine
 };
 
 const std::vector<section>& sections() {
-  static const std::vector<section> all = {
-      {"publish", measure_publish}, {"drain", measure_drain},     {"flow", measure_produce_and_consume},
-      {"latency", measure_latency}, {"fan-out", measure_fan_out}, {"held", measure_held_snapshot},
-      {"disk", measure_disk}};
+  static const std::vector<section> all = {{"publish", measure_publish, std::chrono::seconds(130)},
+                                           {"drain", measure_drain, std::chrono::seconds(90)},
+                                           {"flow", measure_produce_and_consume, std::chrono::seconds(80)},
+                                           {"latency", measure_latency, std::chrono::seconds(90)},
+                                           {"fan-out", measure_fan_out, std::chrono::seconds(70)},
+                                           {"held", measure_held_snapshot},
+                                           {"disk", measure_disk}};
   return all;
 }
 
@@ -137,7 +141,7 @@ void run(const arguments& given) {
   private_postgres server({.fsync = true, .settings = server_settings()});
   report results;
   auto subjects = prepared_subjects(server, results, given.rivals);
-  const bench on{server, subjects, results, given.how};
+  bench on{server, subjects, results, given.how};
   const auto began = steady::now();
   for (const auto& each : sections()) {
     // The latency at 80 % of the maximum needs to know the maximum.
@@ -148,6 +152,7 @@ void run(const arguments& given) {
     std::fprintf(stderr, "queue_bench: %s, after %.0f s\n", each.name.c_str(),
                  std::chrono::duration<double>(steady::now() - began).count());
     session(server.url()).script("checkpoint");
+    on.rounds_until = steady::now() + each.for_rounds;
     each.measure(on);
   }
   auto about = machine(server, given.mode);

@@ -172,13 +172,10 @@ class ours final : public subject {
     const double message_bytes = rotation::held(admin) / sample;
     const rotation rotating(url());
     const auto done = flow_on(lanes_queue(1), {.batch = 100, .duration = milliseconds(120'000), .messages = messages});
-    // The flow may have ended long before its time.
-    const auto seconds = static_cast<double>(done.each_second.size());
-    const double rate = done.consumed.messages / seconds;
     const double interval_seconds = std::chrono::duration<double>(rotation::interval).count();
     return disk_use{.messages = done.consumed.messages,
                     .interval_seconds = interval_seconds,
-                    .interval_bytes = rate * interval_seconds * message_bytes,
+                    .interval_bytes = done.consumed.per_second() * interval_seconds * message_bytes,
                     .held_bytes = rotation::held(admin),
                     .most_bytes = rotating.most_bytes()};
   }

@@ -29,7 +29,10 @@ struct bench {
   std::vector<std::unique_ptr<subject>>& subjects;
   report& results;
   const plan& how;
+  /// A section begins no round after that; the first is always run.
+  steady::time_point rounds_until = steady::time_point::max();
 
+  bool begins(int round) const { return round == 0 || (round < how.rounds && steady::now() < rounds_until); }
   subject* find(const std::string& name) const;
   /// Those that are measured in that round.
   std::vector<subject*> of_round(int round) const;

@@ -77,7 +77,7 @@ void measure_publish(const bench& on) {
   std::vector<cell> cells;
   for (const int connections : on.how.connections) cells.push_back({1, connections});
   for (const int batch : {100, 1000}) cells.insert(cells.end(), {{batch, 1}, {batch, 8}});
-  for (int round = 0; round < on.how.rounds; ++round) {
+  for (int round = 0; on.begins(round); ++round) {
     for (const auto& [batch, connections] : cells) {
       for (auto* const queue : on.of_round(round)) {
         attempt(on, "publish, " + queue->name(), [&] {
@@ -93,7 +93,7 @@ void measure_publish(const bench& on) {
 }
 
 void measure_drain(const bench& on) {
-  for (int round = 0; round < on.how.rounds; ++round) {
+  for (int round = 0; on.begins(round); ++round) {
     for (const int workers : {1, 2, 4, 8}) {
       for (auto* const queue : on.of_round(round)) {
         attempt(on, "drain, " + queue->name(), [&] {
@@ -108,7 +108,7 @@ void measure_drain(const bench& on) {
 }
 
 void measure_produce_and_consume(const bench& on) {
-  for (int round = 0; round < on.how.rounds; ++round) {
+  for (int round = 0; on.begins(round); ++round) {
     for (const int batch : {1, 100}) {
       for (auto* const queue : on.of_round(round)) {
         if (queue->name() == "pgq_1s_ticks") continue;
@@ -127,7 +127,7 @@ void measure_produce_and_consume(const bench& on) {
 }
 
 void measure_fan_out(const bench& on) {
-  for (int round = 0; round < on.how.rounds; ++round) {
+  for (int round = 0; on.begins(round); ++round) {
     for (auto* const queue : on.of_round(round)) {
       double cost_to_one = 0;
       for (const int instances : {1, 200, 50}) {

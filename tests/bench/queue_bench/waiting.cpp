@@ -23,7 +23,7 @@ struct delays {
 void measure_delays(const bench& on, const std::string& name,
                     const std::function<std::optional<flow_load>(const subject&)>& load_of) {
   std::map<std::string, delays> all;
-  for (int round = 0; round < on.how.rounds; ++round) {
+  for (int round = 0; on.begins(round); ++round) {
     for (auto* const queue : on.of_round(round)) {
       const auto load = load_of(*queue);
       if (!load) continue;
@@ -90,14 +90,13 @@ void measure_pace(const bench& on, subject& of, milliseconds duration, bool held
   }
   const auto done = of.flow({.producers = 8, .batch = 1, .duration = duration});
   if (!done) return;
-  const std::string which = held ? "snapshot held open" : "none held";
-  const figure share{"held snapshot", "last ÷ first, " + which, "ratio"};
+  const std::string which = held ? "snapshot held" : "none held";
+  const figure share{"pace", "last ÷ first, " + which, "ratio"};
   on.results.add(share, of.name(), last_to_first(done->each_second));
   const auto part = std::min<std::size_t>(10, done->each_second.size() / 3);
-  on.results.add({"held snapshot", "first seconds, " + which, "messages/s"}, of.name(),
-                 mean_of(done->each_second, 1, 1 + part));
+  on.results.add({"pace", "first seconds, " + which, "messages/s"}, of.name(), mean_of(done->each_second, 1, 1 + part));
   if (held && of.name() == "ours")
-    on.results.add({"held snapshot", "dead tuples in message segments", "tuples"}, of.name(), dead_in_segments(of));
+    on.results.add({"pace", "dead tuples in message segments", "tuples"}, of.name(), dead_in_segments(of));
 }
 
 }  // namespace
@@ -115,7 +114,7 @@ void measure_latency(const bench& on) {
 
 void measure_held_snapshot(const bench& on) {
   if (auto* const ours = on.find("ours"); ours != nullptr) {
-    attempt(on, "held snapshot", [&] { measure_pace(on, *ours, on.how.held_duration, true); });
+    attempt(on, "pace", [&] { measure_pace(on, *ours, on.how.held_duration, true); });
     if (on.how.unheld_duration.count() > 0)
       attempt(on, "steady pace", [&] { measure_pace(on, *ours, on.how.unheld_duration, false); });
   }

@@ -60,7 +60,7 @@ async function flow(rival, { batch, producers, per_second: rate, ms }) {
   const limit = performance.now() + 5000;
   while (handled < next && performance.now() < limit) await sleep(5);
   await stop();
-  const seconds = Array.from(each_second, (count) => count ?? 0);
+  const seconds = Array.from({ length: Math.ceil(ms / 1000) }, (_, i) => each_second[i] ?? 0);
   const consumed = seconds.reduce((sum, count) => sum + count, 0);
   return { published: { messages: next, seconds: ms / 1000 }, consumed: { messages: consumed, seconds: ms / 1000 },
     latencies_ms, each_second: seconds };
