@@ -1,0 +1,210 @@
+// QuantumFlow, the one file that knows its interface: publishing and draining through SQL, and the library's consumer
+// for everything where a message has to be waited for.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <cstdlib>
+#include <stdexcept>
+#include <thread>
+
+#include "common/quantumflow/consumer.hpp"
+#include "tests/bench/queue_bench/payload.hpp"
+#include "tests/bench/queue_bench/session.hpp"
+#include "tests/bench/queue_bench/subject.hpp"
+#include "tests/support/daemons.hpp"
+
+namespace fleet::bench {
+
+namespace {
+
+constexpr int take_size = 1000;
+constexpr auto group = "bench";
+
+std::string lanes_queue(int lanes) {
+  return fmt::format("bench_{}_lanes", lanes);
+}
+
+/// A message a call, or many in one statement; without `publish_many` in the schema, a `publish` for each of them.
+publish_call publisher(const std::string& url, const std::string& queue, int batch) {
+  const auto on = std::make_shared<session>(url);
+  const auto text = std::make_shared<payload>(batch == 1 ? encoding::object : encoding::array, batch);
+  const auto known = on->script("select to_regprocedure('quantumflow.publish_many(text, text[], text[])')");
+  std::string sql = fmt::format("select quantumflow.publish('{}', $1)", queue);
+  if (batch > 1 && known.is_null(0, 0))
+    sql = fmt::format("select max(quantumflow.publish('{}', b::jsonb)) from unnest($1::text[]) b", queue);
+  else if (batch > 1)
+    sql = fmt::format("select quantumflow.publish_many('{}', $1)", queue);
+  return [on, text, sql](long first) { on->query(sql, {text->numbered(first).c_str()}); };
+}
+
+/// The library's consumer with its waker on a loop of its own, as a daemon runs them.
+class library_consumer final : public running_consumer {
+ public:
+  library_consumer(const std::string& url, const std::string& queue, flow_clock& clock)
+      : pool_(io_.get_executor(), settings_of(url), 2),
+        waker_(io_.get_executor(), settings_of(url)),
+        stop_(io_.get_executor()),
+        consumer_(pool_, waker_, options_of(queue), handler_of(clock)),
+        thread_([this] { run(); }) {}
+
+  ~library_consumer() override { join(); }
+  void stop() override {
+    join();
+    if (failure_) std::rethrow_exception(failure_);
+  }
+
+ private:
+  static postgres::settings settings_of(const std::string& url) {
+    postgres::settings made;
+    made.url = url;
+    return made;
+  }
+  static quantumflow::consumer_options options_of(const std::string& queue) {
+    quantumflow::consumer_options made;
+    made.queue = queue;
+    made.group = group;
+    made.batch_size = take_size;
+    return made;
+  }
+  static quantumflow::batch_handler handler_of(flow_clock& clock) {
+    return [&clock](postgres::transaction&, std::span<const quantumflow::message> batch)
+               -> boost::asio::awaitable<std::vector<quantumflow::outcome>> {
+      for (const auto& each : batch) clock.handled(number_in(each.body.c_str()));
+      co_return std::vector<quantumflow::outcome>(batch.size());
+    };
+  }
+  void run() {
+    const auto note = [this](std::exception_ptr thrown) {
+      if (thrown) failure_ = thrown;
+    };
+    boost::asio::co_spawn(io_, waker_.run(stop_.token()), note);
+    boost::asio::co_spawn(io_, consumer_.run(stop_.token()), note);
+    io_.run();
+  }
+  void join() {
+    if (!thread_.joinable()) return;
+    boost::asio::post(io_, [this] { stop_.request_soft(); });
+    thread_.join();
+  }
+
+  boost::asio::io_context io_{1};
+  postgres::pool pool_;
+  quantumflow::waker waker_;
+  async::stop_source stop_;
+  quantumflow::consumer consumer_;
+  std::exception_ptr failure_;
+  std::thread thread_;
+};
+
+/// Rotates five times an interval until it is destroyed, and sees what the segments hold.
+class rotation {
+ public:
+  static constexpr milliseconds interval{1000};
+
+  explicit rotation(const std::string& url)
+      : thread_([this, url](const std::stop_token& stop) {
+          session on(url);
+          while (!stop.stop_requested()) {
+            on.query(fmt::format("select quantumflow.rotate('{} ms')", interval.count()));
+            most_ = std::max(most_.load(), held(on));
+            std::this_thread::sleep_for(interval / 5);
+          }
+        }) {}
+  static double held(session& on) {
+    return std::strtod(on.query("select sum(pg_total_relation_size(oid)) from pg_class where relkind = 'r' and "
+                                "relnamespace = 'quantumflow'::regnamespace and relname ~ '^message_[0-9]+$'")
+                           .text(0, 0),
+                       nullptr);
+  }
+  double most_bytes() const { return most_; }
+
+ private:
+  std::atomic<double> most_{0};
+  std::jthread thread_;
+};
+
+class ours final : public subject {
+ public:
+  explicit ours(test::private_postgres& server) : subject("ours", server) {}
+
+  std::optional<tally> publish(const publish_load& load) override {
+    return publish_closed_loop(load, [&] { return publisher(url(), lanes_queue(8), load.batch); });
+  }
+
+  std::optional<tally> drain(long backlog, int workers) override {
+    const auto queue = lanes_queue(workers);
+    const auto fill = publisher(url(), queue, take_size);
+    for (long n = 0; n < backlog; n += take_size) fill(n);
+    const auto take = fmt::format("select body from quantumflow.take_lane('{}', '{}', {})", queue, group, take_size);
+    return drain_closed_loop(workers, backlog, [&] {
+      return [on = std::make_shared<session>(url()), take] {
+        on->query("begin");
+        const long taken = on->query(take).rows();
+        on->query("commit");
+        return taken;
+      };
+    });
+  }
+
+  std::optional<flow_result> flow(const flow_load& load) override { return flow_on(lanes_queue(1), load); }
+
+  std::optional<tally> fan_out(int instances, milliseconds duration) override {
+    session admin(url());
+    admin.script(
+        fmt::format("select quantumflow.subscribe('bench_broadcast', 'instance_' || i) "
+                    "from generate_series(1, {}) i",
+                    instances));
+    return publish_closed_loop({.batch = 1, .connections = 8, .duration = duration},
+                               [&] { return publisher(url(), "bench_broadcast", 1); });
+  }
+
+  std::optional<disk_use> disk_with_rotation(long messages) override {
+    session admin(url());
+    if (admin.script("select from pg_proc where proname = 'rotate' and pronamespace = 'quantumflow'::regnamespace")
+            .rows() == 0)
+      throw std::runtime_error("the schema has no quantumflow.rotate()");
+    const auto fill = publisher(url(), lanes_queue(1), take_size);
+    constexpr long sample = 10'000;
+    for (long n = 0; n < sample; n += take_size) fill(-n - take_size);  // as a warm-up: not counted
+    const double message_bytes = rotation::held(admin) / sample;
+    const rotation rotating(url());
+    const auto done = flow_on(lanes_queue(1), {.batch = 100, .duration = milliseconds(120'000), .messages = messages});
+    const double interval_seconds = std::chrono::duration<double>(rotation::interval).count();
+    return disk_use{.messages = done.consumed.messages,
+                    .interval_seconds = interval_seconds,
+                    .interval_bytes = done.consumed.per_second() * interval_seconds * message_bytes,
+                    .held_bytes = rotation::held(admin),
+                    .most_bytes = rotating.most_bytes()};
+  }
+
+ private:
+  flow_result flow_on(const std::string& queue, const flow_load& load) {
+    const auto consume = [&](flow_clock& clock) -> std::unique_ptr<running_consumer> {
+      return std::make_unique<library_consumer>(url(), queue, clock);
+    };
+    return run_flow(
+        load, [&] { return publisher(url(), queue, load.batch); }, consume);
+  }
+
+  void make_schema() override {
+    const auto migrate = fmt::format("'{}' migrate --database.url '{}' > /dev/null 2>&1",
+                                     test::daemon_binary("centralcloud_daemon"), url());
+    if (std::system(migrate.c_str()) != 0) throw std::runtime_error("failed: " + migrate);
+    session admin(url());
+    for (const int lanes : {1, 2, 4, 8})
+      admin.script(fmt::format("select quantumflow.declare_queue('{}', 'lanes', '{{key}}', {}, '{}')",
+                               lanes_queue(lanes), lanes, group));
+    admin.script("select quantumflow.declare_queue('bench_broadcast', 'broadcast', '{key}')");
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<subject> make_ours(test::private_postgres& server) {
+  return std::make_unique<ours>(server);
+}
+
+}  // namespace fleet::bench
