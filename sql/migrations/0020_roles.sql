@@ -187,13 +187,11 @@ begin
       ('centralcloud', 'centralcloud, centralcloud_readonly', 'list_proposals list_instances list_patterns proposal_story')
     ) g(schema, roles, names) cross join lateral regexp_split_to_table(g.names, '\s+') n(name)
   loop
-    if to_regproc(entry.schema || '.' || entry.name) is null then
-      raise exception 'there is not exactly one function %.%', entry.schema, entry.name;
-    end if;
-    fn := to_regproc(entry.schema || '.' || entry.name)::oid;
-    execute format('alter function %s security definer', fn);
-    execute format('alter function %s set search_path = pg_catalog, pg_temp', fn);
-    execute format('grant execute on function %s to %s', fn, entry.roles);
+    for fn in select p.oid from pg_proc p where p.pronamespace = entry.schema::regnamespace and p.proname = entry.name loop
+      execute format('alter function %s security definer set search_path = pg_catalog, pg_temp', fn);
+      execute format('grant execute on function %s to %s', fn, entry.roles);
+    end loop;
+    if not found then raise exception 'there is no function %.% to grant', entry.schema, entry.name; end if;
   end loop;
 end $$;
 
