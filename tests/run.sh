@@ -124,6 +124,8 @@ need_postgres() {
     postgres_started=yes
     ./deploy/dev-postgres.sh start --fast
   fi
+  # For SQL cases with a second session; only a superuser may create it, so it comes with each new database.
+  ./deploy/dev-postgres.sh psql --admin -- -q -d template1 -c 'set client_min_messages = warning' -c 'create extension if not exists dblink'
   FLEET_TEST_DATABASE_URL=$(./deploy/dev-postgres.sh url)
   export FLEET_TEST_DATABASE_URL
 }

@@ -213,8 +213,10 @@ begin
   return 'log';
 end $$;
 
--- Locks a cursor of the group that has work and is free, until the transaction ends; its newest position, or null.
-create function quantumflow.lock_cursor(queue text, consumer_group text, only_cursor int) returns quantumflow.cursor_position
+-- Locks a cursor of the group that has work and is free, and is none of `tried`, until the transaction ends; its newest
+-- position, or null.
+create function quantumflow.lock_cursor(queue text, consumer_group text, only_cursor int, tried int[])
+returns quantumflow.cursor_position
 language plpgsql as $$
 declare
   r record;
@@ -223,6 +225,7 @@ begin
   for r in select v.cursor_id from quantumflow.reader v
             where v.queue_name = lock_cursor.queue and v.consumer_group = lock_cursor.consumer_group
               and (lock_cursor.only_cursor is null or v.cursor_id = lock_cursor.only_cursor)
+              and v.cursor_id <> all (lock_cursor.tried)
               and (quantumflow.has_new(v.cursor_id, v.stream_id)
                    or (quantumflow.has_retries(v.cursor_id)
                        and quantumflow.next_retry_at(v.cursor_id) <= clock_timestamp()))
@@ -251,63 +254,71 @@ declare
   part text;
   waiting_keys text[];
   key_path text[];
-  wanted int := max;
+  wanted int;
+  tried int[] := '{}';
 begin
   perform quantumflow.check_take(queue, consumer_group, max);
-  c := quantumflow.lock_cursor(queue, consumer_group, only_cursor);
-  if c.cursor_id is null then return; end if;
-  perform set_config('quantumflow.in_hand',
-    coalesce(current_setting('quantumflow.in_hand', true), '') || c.cursor_id || ':' || c.seq || ',', true);
-  if exists (select from quantumflow.retry r where r.cursor_id = c.cursor_id) then
-    return query select * from quantumflow.take_due_retries(c.cursor_id, max);
-    get diagnostics wanted = row_count;
-    wanted := max - wanted;
-    if wanted <= 0 then return; end if;
-    -- Of a key whose retries are all in this batch, what follows may be in it, too.
-    waiting_keys := array(select distinct r.ordering_key from quantumflow.retry r
-                           where r.cursor_id = c.cursor_id and r.ordering_key is not null and r.taken_by is null);
-  end if;
-  select v.stream_id, q.ordering_key into of_stream, key_path
-    from quantumflow.reader v join quantumflow.queue q using (queue_id) where v.cursor_id = c.cursor_id;
-  win := coalesce(c.win, quantumflow.snapshot_without_own());
-  b := quantumflow.bounds_of(c, win);
-  part := quantumflow.next_part(c, b, of_stream);
-  return query
-    with batch as materialized (  -- each part comes in order, and two of the three are empty
-      (select k.seq, k.xid, k.msg_id, k.enqueued_at, k.body from quantumflow.backlog k
-        where part = 'backlog' and k.cursor_id = c.cursor_id and k.seq > c.backlog_taken
-        order by k.cursor_id, k.seq limit wanted)
-      union all
-      (select null, l.xid, l.msg_id, l.enqueued_at, l.body from unnest(b.late_xids) late, quantumflow.message l
-        where part = 'late' and l.stream_id = of_stream and l.xid = late and (l.xid, l.msg_id) > (b.after_xid, b.after_id)
-        order by l.xid, l.msg_id limit wanted)
-      union all
-      -- One lower bound only: with "xid >= a" and "(xid, msg_id) > (b, c)" together the btree scan would start at the lower
-      -- of the two, the oldest row kept.
-      (select null, m.xid, m.msg_id, m.enqueued_at, m.body from quantumflow.message m
-        where part = 'log' and m.stream_id = of_stream and (m.xid, m.msg_id) > (b.lower_xid, b.lower_id)
-          and m.xid < pg_snapshot_xmax(win) and pg_visible_in_snapshot(m.xid, win)
-        order by m.xid, m.msg_id limit wanted)),
-    ends as (select count(*) as n, max(t.seq) as seq, max(t.xid) as xid from batch t),
-    last as (select e.*, (select max(t.msg_id) from batch t where t.xid = e.xid) as msg_id,
-                    part = 'late' or e.n = wanted as goes_on from ends e),
-    moved as (
-      insert into quantumflow.cursor_position (cursor_id, seq, done, win, pos_xid, pos_id, backlog_put, backlog_taken, taken)
-      select c.cursor_id, c.seq + 1,
-             case when part = 'backlog' or l.goes_on then c.done else win end,
-             case when part = 'backlog' then c.win when l.goes_on then win end,
-             case when part = 'backlog' then c.pos_xid when l.goes_on then l.xid end,
-             case when part = 'backlog' then c.pos_id when l.goes_on then l.msg_id end,
-             c.backlog_put, coalesce(l.seq, c.backlog_taken), c.taken + l.n
-        from last l where l.n > 0 or c.win is not null),
-    -- Behind a message of the same key that waits for its retry, this one waits too.
-    parked as (
-      insert into quantumflow.retry (cursor_id, xid, msg_id, ordering_key, enqueued_at, body, attempts, due_at)
-      select c.cursor_id, t.xid, t.msg_id, t.body::jsonb #>> key_path, t.enqueued_at, t.body, 0, '-infinity'
-        from batch t where cardinality(waiting_keys) > 0 and t.body::jsonb #>> key_path = any (waiting_keys)
-      returning msg_id)
-    select t.msg_id, t.body, t.enqueued_at, 0, c.cursor_id from batch t
-     where coalesce(cardinality(waiting_keys), 0) = 0 or t.msg_id not in (select p.msg_id from parked p);
+  loop
+    c := quantumflow.lock_cursor(queue, consumer_group, only_cursor, tried);
+    if c.cursor_id is null then return; end if;
+    tried := tried || c.cursor_id;
+    wanted := max;
+    waiting_keys := null;
+    perform set_config('quantumflow.in_hand',
+      coalesce(current_setting('quantumflow.in_hand', true), '') || c.cursor_id || ':' || c.seq || ',', true);
+    if exists (select from quantumflow.retry r where r.cursor_id = c.cursor_id) then
+      return query select * from quantumflow.take_due_retries(c.cursor_id, max);
+      get diagnostics wanted = row_count;
+      wanted := max - wanted;
+      if wanted <= 0 then return; end if;
+      -- Of a key whose retries are all in this batch, what follows may be in it, too.
+      waiting_keys := array(select distinct r.ordering_key from quantumflow.retry r
+                             where r.cursor_id = c.cursor_id and r.ordering_key is not null and r.taken_by is null);
+    end if;
+    select v.stream_id, q.ordering_key into of_stream, key_path
+      from quantumflow.reader v join quantumflow.queue q using (queue_id) where v.cursor_id = c.cursor_id;
+    win := coalesce(c.win, quantumflow.snapshot_without_own());
+    b := quantumflow.bounds_of(c, win);
+    part := quantumflow.next_part(c, b, of_stream);
+    return query
+      with batch as materialized (  -- each part comes in order, and two of the three are empty
+        (select k.seq, k.xid, k.msg_id, k.enqueued_at, k.body from quantumflow.backlog k
+          where part = 'backlog' and k.cursor_id = c.cursor_id and k.seq > c.backlog_taken
+          order by k.cursor_id, k.seq limit wanted)
+        union all
+        (select null, l.xid, l.msg_id, l.enqueued_at, l.body from unnest(b.late_xids) late, quantumflow.message l
+          where part = 'late' and l.stream_id = of_stream and l.xid = late and (l.xid, l.msg_id) > (b.after_xid, b.after_id)
+          order by l.xid, l.msg_id limit wanted)
+        union all
+        -- One lower bound only: with "xid >= a" and "(xid, msg_id) > (b, c)" together the btree scan would start at the lower
+        -- of the two, the oldest row kept.
+        (select null, m.xid, m.msg_id, m.enqueued_at, m.body from quantumflow.message m
+          where part = 'log' and m.stream_id = of_stream and (m.xid, m.msg_id) > (b.lower_xid, b.lower_id)
+            and m.xid < pg_snapshot_xmax(win) and pg_visible_in_snapshot(m.xid, win)
+          order by m.xid, m.msg_id limit wanted)),
+      ends as (select count(*) as n, max(t.seq) as seq, max(t.xid) as xid from batch t),
+      last as (select e.*, (select max(t.msg_id) from batch t where t.xid = e.xid) as msg_id,
+                      part = 'late' or e.n = wanted as goes_on from ends e),
+      moved as (
+        insert into quantumflow.cursor_position (cursor_id, seq, done, win, pos_xid, pos_id, backlog_put, backlog_taken, taken)
+        select c.cursor_id, c.seq + 1,
+               case when part = 'backlog' or l.goes_on then c.done else win end,
+               case when part = 'backlog' then c.win when l.goes_on then win end,
+               case when part = 'backlog' then c.pos_xid when l.goes_on then l.xid end,
+               case when part = 'backlog' then c.pos_id when l.goes_on then l.msg_id end,
+               c.backlog_put, coalesce(l.seq, c.backlog_taken), c.taken + l.n
+          from last l where l.n > 0 or c.win is not null),
+      -- Behind a message of the same key that waits for its retry, this one waits too.
+      parked as (
+        insert into quantumflow.retry (cursor_id, xid, msg_id, ordering_key, enqueued_at, body, attempts, due_at)
+        select c.cursor_id, t.xid, t.msg_id, t.body::jsonb #>> key_path, t.enqueued_at, t.body, 0, '-infinity'
+          from batch t where cardinality(waiting_keys) > 0 and t.body::jsonb #>> key_path = any (waiting_keys)
+        returning msg_id)
+      select t.msg_id, t.body, t.enqueued_at, 0, c.cursor_id from batch t
+       where coalesce(cardinality(waiting_keys), 0) = 0 or t.msg_id not in (select p.msg_id from parked p);
+    -- A window may have nothing left; then it is closed now, and another lane's turn.
+    exit when found or wanted < max;
+  end loop;
 end $$;
 
 -- The newest position must be seen: under a snapshot kept for the whole transaction a batch could be taken twice.

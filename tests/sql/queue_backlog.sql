@@ -1,7 +1,7 @@
 \ir _queue.sql
-create extension dblink schema public;
-select public.dblink_connect('other', format('host=%s port=%s dbname=%s user=%s', split_part(current_setting('unix_socket_directories'), ',', 1),
-  current_setting('port'), current_database(), current_user)) \gset
+create extension if not exists dblink schema public;
+\getenv url FLEET_CASE_URL
+select public.dblink_connect('other', :'url') \gset
 select public.dblink_exec('other', 'set search_path to quantumflow, public') \gset
 create function public.publish_some(first int, last int) returns bigint language sql as $$
   select count(publish('voting_requests_queue', jsonb_build_object('proposal_id', 'p' || n % 2, 'n', n))) from generate_series(first, last) n $$;

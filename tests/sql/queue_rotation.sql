@@ -1,8 +1,8 @@
 \ir _queue.sql
-create extension dblink schema public;
+create extension if not exists dblink schema public;
+\getenv url FLEET_CASE_URL
 -- A second session of the same database.
-select public.dblink_connect('other', format('host=%s port=%s dbname=%s user=%s', split_part(current_setting('unix_socket_directories'), ',', 1),
-  current_setting('port'), current_database(), current_user)) \gset
+select public.dblink_connect('other', :'url') \gset
 select public.dblink_exec('other', 'set search_path to quantumflow, public') \gset
 create function public.states() returns text language sql as $$ select string_agg(state, ' ' order by segment) from quantumflow.segments() $$;
 create function public.publish_some(first int, last int) returns bigint language sql as $$

@@ -79,6 +79,8 @@ void check_restored(int ballast) {
              "do $$ begin for i in 1.." +
                  std::to_string(ballast) +
                  " loop insert into ballast values (i); commit; end loop; end $$;\ndrop table ballast;");
+  // Roles belong to a cluster: no dump of a database has them.
+  REQUIRE(shell_code("psql -X -q -v migrator=postgres '" + target + "' -f " FLEET_SOURCE_DIR "/sql/roles.sql") == 0);
   REQUIRE(shell_code("pg_dump '" + source + "' | psql -X -q -v ON_ERROR_STOP=1 '" + target + "' > /dev/null") == 0);
 
   boost::asio::io_context io;
