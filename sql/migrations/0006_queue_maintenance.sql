@@ -125,6 +125,9 @@ begin
   loop
     exit when moved >= move_laggards.max;
     if r.cursor_id is null then
+      -- As subscribe does, whose group would else not find the place that it should take over.
+      perform from quantumflow.stream s where s.stream_id = r.stream_id for update skip locked;
+      continue when not found or exists (select from quantumflow.cursor c where c.stream_id = r.stream_id);
       perform quantumflow.add_cursor(r.stream_id, quantumflow.unclaimed(), quantumflow.beginning());
       select c.cursor_id into r.cursor_id from quantumflow.cursor c
        where c.stream_id = r.stream_id and c.consumer_group = quantumflow.unclaimed();

@@ -110,6 +110,11 @@ commit;
 -- A stream that nobody reads yet keeps all for its first group.
 select count(publish('learning_loop_completed_queue', jsonb_build_object('n', n))) from generate_series(1, 3) n \gset
 select expect(rotate_all() like '%held%', true, 'held for whoever comes first');
+-- Not while somebody is about to be the first: nobody would ever take that place over.
+select public.dblink_exec('other', 'begin') \gset
+select n from public.dblink('other', 'select 1 from subscribe(''learning_loop_completed_queue'', ''would-be'')') t(n int) \gset
+select expect(move_laggards('0 s'), 0, 'left alone');
+select public.dblink_exec('other', 'rollback') \gset
 select expect(move_laggards('0 s'), 3, 'moved');
 select publish('learning_loop_completed_queue', '{"n": 4}') \gset
 select expect((select string_agg(state, ' ') from rotate('1 h')) like '%held%', false, 'free');

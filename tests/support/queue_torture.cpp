@@ -121,7 +121,7 @@ class torture {
 
   awaitable<void> one_publication(postgres::connection& connection, int me, std::int64_t& n) {
     const bool old_snapshot = chance() < 0.2;
-    const auto* begin = old_snapshot ? "begin isolation level repeatable read" : "begin";
+    const std::string begin = old_snapshot ? "begin isolation level repeatable read" : "begin";
     co_await connection.run_script(begin);
     if (old_snapshot) co_await connection.query("select from quantumflow.current_segment");
     for (int left = up_to(4); left > 0; --left) {
@@ -130,15 +130,15 @@ class torture {
       ++n;
       auto arguments = postgres::make_params(fmt::format("{}-{}", me, n), fmt::format("p{}", me), n);
       co_await connection.query("select publish_one($1, $2, $3)", std::move(arguments));
-      const auto* end = chance() < 0.5 ? "rollback to a" : "release a";
-      if (save) co_await connection.run_script(end);
+      const std::string end_savepoint = chance() < 0.5 ? "rollback to a" : "release a";
+      if (save) co_await connection.run_script(end_savepoint);
       const double what = chance();
       if (what < 0.3) co_await pause(chance() * 20);
       if (what > 0.99) co_await pause(chance() * 1500);
     }
     const bool abort = chance() < 0.15;
-    const auto* ending = abort ? "rollback" : "commit";
-    co_await connection.run_script(ending);
+    const std::string end = abort ? "rollback" : "commit";
+    co_await connection.run_script(end);
     ++(abort ? account_.rolled_back : account_.committed);
   }
 
@@ -187,8 +187,8 @@ class torture {
       }
     }
     const bool give_back = chance() < 0.05;
-    const auto* ending = give_back ? "rollback" : "commit";
-    co_await connection.run_script(ending);
+    const std::string end = give_back ? "rollback" : "commit";
+    co_await connection.run_script(end);
     if (fails && !give_back) ++account_.failed;
     co_return batch.size();
   }
