@@ -127,17 +127,20 @@ std::string first_line(const std::string& file, const std::string& starts) {
   return "unknown";
 }
 
-std::vector<std::pair<std::string, std::string>> machine(const private_postgres& server, const std::string& mode) {
+std::vector<std::pair<std::string, std::string>> machine(const private_postgres& server, const std::string& mode,
+                                                         const std::string& load_at_start) {
   std::string settings = "fsync on, synchronous_commit on";
   for (const auto& [name, value] : server_settings()) settings += ", " + name + " " + value;
   return {{"machine", fmt::format("{} × {}, {} of memory", std::thread::hardware_concurrency(),
                                   first_line("/proc/cpuinfo", "model name"), first_line("/proc/meminfo", "MemTotal"))},
           {"server", server.psql("select 'PostgreSQL ' || current_setting('server_version')") + ", " + settings},
-          {"load average at the end", first_line("/proc/loadavg", "")},
+          {"load average at the start", load_at_start},
+          {"at the end", first_line("/proc/loadavg", "")},
           {"mode", mode}};
 }
 
 void run(const arguments& given) {
+  const auto load_at_start = first_line("/proc/loadavg", "");
   private_postgres server({.fsync = true, .settings = server_settings()});
   report results;
   auto subjects = prepared_subjects(server, results, given.rivals);
@@ -155,7 +158,7 @@ void run(const arguments& given) {
     on.rounds_until = steady::now() + each.for_rounds;
     each.measure(on);
   }
-  auto about = machine(server, given.mode);
+  auto about = machine(server, given.mode, load_at_start);
   about.emplace_back("duration", fmt::format("{:.0f} s", std::chrono::duration<double>(steady::now() - began).count()));
   results.set_machine(std::move(about));
   std::printf("%s", results.text(goals()).c_str());

@@ -99,30 +99,55 @@ class library_consumer final : public running_consumer {
   std::thread thread_;
 };
 
-/// Rotates five times an interval until it is destroyed, and sees what the segments hold.
-class rotation {
- public:
-  static constexpr milliseconds interval{1000};
+bool has_rotation(session& on) {
+  return on.script("select from pg_proc where proname = 'rotate' and pronamespace = 'quantumflow'::regnamespace")
+             .rows() > 0;
+}
 
-  explicit rotation(const std::string& url)
-      : thread_([this, url](const std::stop_token& stop) {
-          session on(url);
-          while (!stop.stop_requested()) {
-            on.query(fmt::format("select quantumflow.rotate('{} ms')", interval.count()));
-            most_ = std::max(most_.load(), held(on));
-            std::this_thread::sleep_for(interval / 5);
-          }
+/// What the coordinators do to the queue at intervals, every `pause` here: until it is destroyed.
+class upkeep {
+ public:
+  upkeep(std::string url, std::string rotate_after, milliseconds pause)
+      : pause_(pause),
+        thread_([this, url = std::move(url), after = std::move(rotate_after)](const std::stop_token& asked) {
+          run(asked, url, after);
         }) {}
-  static double held(session& on) {
+
+  static double segment_bytes(session& on) {
     return std::strtod(on.query("select sum(pg_total_relation_size(oid)) from pg_class where relkind = 'r' and "
                                 "relnamespace = 'quantumflow'::regnamespace and relname ~ '^message_[0-9]+$'")
                            .text(0, 0),
                        nullptr);
   }
-  double most_bytes() const { return most_; }
+  /// Ends it. Throws what ended it before.
+  double most_bytes() {
+    thread_.request_stop();
+    thread_.join();
+    if (failure_) std::rethrow_exception(failure_);
+    return most_bytes_;
+  }
 
  private:
-  std::atomic<double> most_{0};
+  void run(const std::stop_token& asked, const std::string& url, const std::string& after) {
+    try {
+      session on(url);
+      const bool rotates = has_rotation(on);
+      while (!asked.stop_requested()) {
+        on.query("select quantumflow.trim_positions()");
+        if (rotates) on.query("select quantumflow.rotate('" + after + "')");
+        most_bytes_ = std::max(most_bytes_, segment_bytes(on));
+        // In steps, so that it can be stopped.
+        for (auto left = pause_; left.count() > 0 && !asked.stop_requested(); left -= milliseconds(20))
+          std::this_thread::sleep_for(milliseconds(20));
+      }
+    } catch (...) {
+      failure_ = std::current_exception();
+    }
+  }
+
+  milliseconds pause_;
+  double most_bytes_ = 0;
+  std::exception_ptr failure_;
   std::jthread thread_;
 };
 
@@ -149,7 +174,12 @@ class ours final : public subject {
     });
   }
 
-  std::optional<flow_result> flow(const flow_load& load) override { return flow_on(lanes_queue(1), load); }
+  std::optional<flow_result> flow(const flow_load& load) override {
+    upkeep running(url(), "60 s", milliseconds(1000));
+    auto done = flow_on(lanes_queue(1), load);
+    running.most_bytes();
+    return done;
+  }
 
   std::optional<tally> fan_out(int instances, milliseconds duration) override {
     session admin(url());
@@ -163,20 +193,18 @@ class ours final : public subject {
 
   std::optional<disk_use> disk_with_rotation(long messages) override {
     session admin(url());
-    if (admin.script("select from pg_proc where proname = 'rotate' and pronamespace = 'quantumflow'::regnamespace")
-            .rows() == 0)
-      throw std::runtime_error("the schema has no quantumflow.rotate()");
+    if (!has_rotation(admin)) throw std::runtime_error("the schema has no quantumflow.rotate()");
     const auto fill = publisher(url(), lanes_queue(1), take_size);
     constexpr long sample = 10'000;
     for (long n = 0; n < sample; n += take_size) fill(-n - take_size);  // as a warm-up: not counted
-    const double message_bytes = rotation::held(admin) / sample;
-    const rotation rotating(url());
+    const double message_bytes = upkeep::segment_bytes(admin) / sample;
+    constexpr double interval_seconds = 1;
+    upkeep rotating(url(), "1 s", milliseconds(200));
     const auto done = flow_on(lanes_queue(1), {.batch = 100, .duration = milliseconds(120'000), .messages = messages});
-    const double interval_seconds = std::chrono::duration<double>(rotation::interval).count();
     return disk_use{.messages = done.consumed.messages,
                     .interval_seconds = interval_seconds,
                     .interval_bytes = done.consumed.per_second() * interval_seconds * message_bytes,
-                    .held_bytes = rotation::held(admin),
+                    .held_bytes = upkeep::segment_bytes(admin),
                     .most_bytes = rotating.most_bytes()};
   }
 

@@ -79,9 +79,17 @@ std::string report::table(const std::string& section) const {
     });
     if (any) columns.push_back(subject);
   }
+  std::size_t most_rounds = 0;
+  for (const auto& line : lines_) {
+    if (line.section != section) continue;
+    for (const auto& [subject, each_round] : values_.at(key_of(section, line.what)))
+      most_rounds = std::max(most_rounds, each_round.size());
+  }
   std::string rule;
   for (std::size_t i = 0; i < columns.size(); ++i) rule += "---:|";
-  std::string out = fmt::format("### {}\n\n| | {} |\n|---|{}\n", section, fmt::join(columns, " | "), rule);
+  std::string out = fmt::format("### {}, {}\n\n| | {} |\n|---|{}\n", section,
+                                most_rounds == 1 ? "once" : fmt::format("median of {} rounds", most_rounds),
+                                fmt::join(columns, " | "), rule);
   for (const auto& line : lines_) {
     if (line.section != section) continue;
     out += fmt::format("| {}, {} |", line.what, line.unit);
