@@ -7,3 +7,5 @@ select format('create role %I nologin', name)
   from unnest('{quantumflow_owner,centralcloud,centralcloud_readonly,singularity_agent}'::text[]) name
  where not exists (select from pg_roles where rolname = name) \gexec
 grant quantumflow_owner to :"migrator";
+-- So that rotation can name who holds a segment of the log for long.
+grant pg_read_all_stats to quantumflow_owner;

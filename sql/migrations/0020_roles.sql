@@ -25,6 +25,12 @@ exception when insufficient_privilege then
     using errcode = 'insufficient_privilege', detail = sqlerrm;
 end $$;
 
+-- So that rotation can name who holds a segment for long, whatever role that is; without it, it says less.
+do $$ begin
+  if not pg_has_role('quantumflow_owner', 'pg_read_all_stats', 'member') then grant pg_read_all_stats to quantumflow_owner; end if;
+exception when insufficient_privilege or unique_violation then null;
+end $$;
+
 -- ── Enrolling an instance ──────────────────────────────────────────────────────────────────────────────────────────
 
 -- These three run with the rights of who calls them (a superuser, or a member of quantumflow_owner with CREATEROLE), since
