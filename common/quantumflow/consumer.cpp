@@ -97,12 +97,20 @@ boost::asio::awaitable<void> consumer::run(async::stop_token stop) {
     const bool found = co_await one_suspect(stop);
     suspects = found ? suspects - 1 : 0;
   }
+  using steady = std::chrono::steady_clock;
+  int size = options_.batch_size;
+  auto began_before = steady::now();
   while (!stop.soft_requested()) {
     std::size_t handled = 0;
+    const auto began = steady::now();
     {
       auto connection = co_await pool_.acquire();
-      handled = co_await one_batch(*connection, options_.batch_size, std::nullopt);
+      handled = co_await one_batch(*connection, size, std::nullopt);
     }
+    const auto linger = linger_before_next(options_.pace, size, handled, began - began_before);
+    size = next_batch_size(options_.pace, size, handled, steady::now() - began);
+    began_before = began;
+    if (linger.count() > 0) co_await stop.sleep_for(linger);
     if (handled == 0) co_await waker_.sleep(options_.queue, options_.group, with_jitter(options_.poll_interval), stop);
   }
 }

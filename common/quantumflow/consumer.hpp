@@ -14,6 +14,7 @@
 #include "common/postgres/transaction.hpp"
 #include "common/quantumflow/crash_guard.hpp"
 #include "common/quantumflow/message.hpp"
+#include "common/quantumflow/pace.hpp"
 #include "common/quantumflow/waker.hpp"
 
 namespace fleet::quantumflow {
@@ -33,8 +34,9 @@ using after_commit = std::function<void(const message&, const outcome&)>;
 
 struct consumer_options {
   std::string queue;
-  std::string group;  ///< the consumer group; an instance's own name for queues addressed to instances
-  int batch_size = 100;
+  std::string group;     ///< the consumer group; an instance's own name for queues addressed to instances
+  int batch_size = 100;  ///< of the first batch; it grows and shrinks with what a batch costs, see pace.hpp
+  pace_limits pace = {};
   std::optional<int> max_retries;                        ///< instead of the queue's own
   std::optional<std::chrono::milliseconds> retry_delay;  ///< instead of the queue's own
   std::chrono::milliseconds poll_interval{2000};         ///< how long a wake-up may be missed, ±25 %

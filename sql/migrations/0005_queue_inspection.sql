@@ -21,27 +21,33 @@ create view quantumflow.unread as
   select v.queue_name, v.stream_id, v.recipient, v.cursor_id, v.consumer_group, k.msg_id, k.xid, k.enqueued_at, k.body
     from quantumflow.position v join quantumflow.backlog k on k.cursor_id = v.cursor_id and k.seq > v.backlog_taken;
 
-create function quantumflow.list_queues()
+-- The figures of one queue, or of all. Counts what the log holds: rotation bounds that.
+create function quantumflow.queue_figures(only_queue text)
 returns table (queue_name text, audience text, pending bigint, oldest_age_seconds double precision, retrying bigint,
                dlq bigint, published_total bigint, consumed_total bigint, purged_total bigint, readers bigint)
 language sql stable as $$
   with log as (
-    select v.queue_name, count(*) as pending, min(v.enqueued_at) as oldest from quantumflow.unread v group by 1),
+    select v.queue_name, count(*) as pending, min(v.enqueued_at) as oldest from quantumflow.unread v
+     where only_queue is null or v.queue_name = only_queue group by 1),
   waiting as (
     select v.queue_name, count(*) as retrying, min(t.enqueued_at) as oldest
-      from quantumflow.retry t join quantumflow.reader v using (cursor_id) where t.taken_by is null group by 1),
+      from quantumflow.retry t join quantumflow.reader v using (cursor_id)
+     where t.taken_by is null and (only_queue is null or v.queue_name = only_queue) group by 1),
   dead as (
-    select v.queue_name, count(*) as dlq from quantumflow.dead_letter t join quantumflow.reader v using (cursor_id) group by 1),
+    select v.queue_name, count(*) as dlq from quantumflow.dead_letter t join quantumflow.reader v using (cursor_id)
+     where only_queue is null or v.queue_name = only_queue group by 1),
   purged as (
     select v.queue_name, count(*) as n from quantumflow.operator_action t join quantumflow.reader v using (cursor_id)
-     where t.action = 'purge' group by 1),
+     where t.action = 'purge' and (only_queue is null or v.queue_name = only_queue) group by 1),
   taken as (
     select v.queue_name, sum(v.taken)::bigint as taken, count(distinct v.consumer_group) as readers
-      from quantumflow.position v group by 1),
+      from quantumflow.position v
+     where only_queue is null or v.queue_name = only_queue group by 1),
   published as (
     select q.name as queue_name,
            sum(s.truncated_total + (select count(*) from quantumflow.message m where m.stream_id = s.stream_id))::bigint as n
-      from quantumflow.queue q join quantumflow.stream s using (queue_id) group by 1)
+      from quantumflow.queue q join quantumflow.stream s using (queue_id)
+     where only_queue is null or q.name = only_queue group by 1)
   select q.name, q.audience, coalesce(log.pending, 0),
          coalesce(extract(epoch from clock_timestamp() - least(log.oldest, waiting.oldest)), 0)::double precision,
          coalesce(waiting.retrying, 0), coalesce(dead.dlq, 0), coalesce(published.n, 0),
@@ -51,8 +57,13 @@ language sql stable as $$
     left join log on log.queue_name = q.name left join waiting on waiting.queue_name = q.name
     left join dead on dead.queue_name = q.name left join purged on purged.queue_name = q.name
     left join taken on taken.queue_name = q.name left join published on published.queue_name = q.name
+   where only_queue is null or q.name = only_queue
    order by q.name
 $$;
+create function quantumflow.list_queues()
+returns table (queue_name text, audience text, pending bigint, oldest_age_seconds double precision, retrying bigint,
+               dlq bigint, published_total bigint, consumed_total bigint, purged_total bigint, readers bigint)
+language sql stable as $$ select * from quantumflow.queue_figures(null) $$;
 comment on function quantumflow.list_queues is
   'Every queue with its depth and totals. For each reader: published = pending + retrying + dlq + consumed + purged.';
 
@@ -62,7 +73,7 @@ returns table (queue_name text, audience text, pending bigint, oldest_age_second
 language plpgsql stable as $$
 begin
   perform quantumflow.find_queue(queue);
-  return query select * from quantumflow.list_queues() l where l.queue_name = get_queue_stats.queue;
+  return query select * from quantumflow.queue_figures(queue);
 end $$;
 
 create function quantumflow.list_pending_messages(queue text, max int default 100)

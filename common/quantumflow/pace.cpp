@@ -1,0 +1,26 @@
+#include "common/quantumflow/pace.hpp"
+
+#include <algorithm>
+
+namespace fleet::quantumflow {
+
+int next_batch_size(const pace_limits& limits, int asked, std::size_t handled, std::chrono::nanoseconds took) {
+  const std::chrono::nanoseconds longest = limits.longest_batch;
+  if (took > longest && handled > 0) {
+    const double fits =
+        static_cast<double>(handled) * (static_cast<double>(longest.count()) / static_cast<double>(took.count()));
+    return std::clamp(static_cast<int>(fits), limits.smallest, limits.largest);
+  }
+  if (handled >= static_cast<std::size_t>(asked) && took < longest / 2) return std::min(asked * 2, limits.largest);
+  return asked;
+}
+
+std::chrono::milliseconds linger_before_next(const pace_limits& limits, int asked, std::size_t handled,
+                                             std::chrono::nanoseconds since_last) {
+  if (handled < 2 || handled >= static_cast<std::size_t>(asked)) return std::chrono::milliseconds(0);
+  const double seconds = std::chrono::duration<double>(since_last).count();
+  if (static_cast<double>(handled) < limits.busy_rate * seconds) return std::chrono::milliseconds(0);
+  return limits.linger;
+}
+
+}  // namespace fleet::quantumflow

@@ -1,0 +1,26 @@
+// How much a consumer takes at once, and whether it waits a moment for more. Pure.
+#pragma once
+#include <chrono>
+#include <cstddef>
+
+namespace fleet::quantumflow {
+
+struct pace_limits {
+  int smallest = 1;
+  int largest = 1000;
+  std::chrono::milliseconds longest_batch{200};  ///< what a batch should last at most: others wait behind it
+  double busy_rate = 1000;                       ///< messages a second from which on waiting pays
+  std::chrono::milliseconds linger{5};
+};
+
+/// The size of the next batch: doubled where one of the size asked for was handled in less than half of the time it may
+/// last, and made to fit where it lasted longer.
+int next_batch_size(const pace_limits& limits, int asked, std::size_t handled, std::chrono::nanoseconds took);
+
+/// How long to wait before the next batch. Under a stream of single messages a few milliseconds gather many into one
+/// commit; a batch that was full, a lone message and a slow stream wait for nothing. `since_last`: from the begin of
+/// this batch back to the begin of the one before.
+std::chrono::milliseconds linger_before_next(const pace_limits& limits, int asked, std::size_t handled,
+                                             std::chrono::nanoseconds since_last);
+
+}  // namespace fleet::quantumflow

@@ -1,0 +1,34 @@
+#include "common/quantumflow/pace.hpp"
+
+#include <catch2/catch.hpp>
+
+using namespace fleet::quantumflow;
+using namespace std::chrono_literals;
+
+TEST_CASE("pace: a batch that was full and fast is doubled, up to the largest") {
+  const pace_limits limits;
+  CHECK(next_batch_size(limits, 100, 100, 20ms) == 200);
+  CHECK(next_batch_size(limits, 600, 600, 20ms) == 1000);
+  CHECK(next_batch_size(limits, 1000, 1000, 20ms) == 1000);
+  CHECK(next_batch_size(limits, 100, 100, 100ms) == 100);  // not fast: half of what it may last
+  CHECK(next_batch_size(limits, 100, 99, 1ms) == 100);     // not full
+}
+
+TEST_CASE("pace: a batch that lasted too long is made to fit") {
+  const pace_limits limits;
+  CHECK(next_batch_size(limits, 100, 100, 400ms) == 50);
+  CHECK(next_batch_size(limits, 1000, 40, 400ms) == 20);
+  CHECK(next_batch_size(limits, 100, 1, 60s) == 1);
+  CHECK(next_batch_size(limits, 100, 0, 60s) == 100);
+  CHECK(next_batch_size(limits, 100, 100, 200ms) == 100);  // on the border
+}
+
+TEST_CASE("pace: only a dense stream of small batches is waited for") {
+  const pace_limits limits;
+  CHECK(linger_before_next(limits, 100, 15, 3ms) == 5ms);   // 5000 a second
+  CHECK(linger_before_next(limits, 100, 15, 15ms) == 5ms);  // 1000: on the border
+  CHECK(linger_before_next(limits, 100, 15, 16ms) == 0ms);
+  CHECK(linger_before_next(limits, 100, 1, 100us) == 0ms);  // one: perhaps the only one
+  CHECK(linger_before_next(limits, 100, 0, 1ms) == 0ms);
+  CHECK(linger_before_next(limits, 100, 100, 3ms) == 0ms);  // full: more waits already
+}
