@@ -26,7 +26,7 @@ struct section {
 
 const std::vector<section>& sections() {
   static const std::vector<section> all = {{"publish", measure_publish, std::chrono::seconds(130)},
-                                           {"drain", measure_drain, std::chrono::seconds(90)},
+                                           {"drain", measure_drain, std::chrono::seconds(130)},
                                            {"flow", measure_produce_and_consume, std::chrono::seconds(80)},
                                            {"latency", measure_latency, std::chrono::seconds(90)},
                                            {"fan-out", measure_fan_out, std::chrono::seconds(70)},

@@ -1,6 +1,7 @@
 // pg-boss: send for one job, insert for many, publish and subscribe for fan-out. Its workers poll every half second at the
-// soonest, so the handlers ask by fetch and complete, as its documentation offers for a loop of one's own: 1000 jobs at
-// a time, at once again while there are any, after a millisecond when there are none.
+// soonest, so the handlers ask by fetch and complete, as its documentation offers for a loop of one's own: at once again
+// while there are any jobs, after a millisecond when there are none. Up to 10,000 at a time: a fetch sorts all that waits, and
+// 1000 at a time drained a backlog five times slower.
 import PgBoss from "pg-boss";
 import { setTimeout as sleep } from "node:timers/promises";
 import { main, message, messages } from "./harness.mjs";
@@ -26,7 +27,7 @@ await main(async (url) => {
       let stopped = false;
       const loop = (async () => {
         while (!stopped) {
-          const jobs = await boss.fetch("bench", { batchSize: 1000 });
+          const jobs = await boss.fetch("bench", { batchSize: 10_000 });
           for (const job of jobs) handled(job.data);
           if (jobs.length > 0) await boss.complete("bench", jobs.map((job) => job.id));
           else await sleep(1);
