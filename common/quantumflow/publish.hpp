@@ -14,7 +14,9 @@ namespace fleet::quantumflow {
 struct publication {
   std::string queue;
   boost::json::object payload;
-  std::optional<base::instance_id> recipient;  ///< for queues that are addressed to one instance
+  std::optional<base::instance_id> recipient = {};  ///< for queues that are addressed to one instance
+  /// The payload's ordering key, for `publisher`: spares the database reading it from the payload. Must be the same.
+  std::optional<std::string> ordering_key = {};
 };
 
 /// Publishes as part of `transaction`; the message is there once that commits. Throws `postgres::sql_error`: kind

@@ -143,22 +143,23 @@ boost::asio::awaitable<void> publisher::send(std::vector<group> groups) {
   for (const auto& each : groups) {
     std::string lines;
     std::vector<std::optional<std::string>> recipients;
+    std::vector<std::optional<std::string>> keys;
     for (const auto& one : each.entries) {
       // A line a payload: written JSON holds no line break, and splitting lines is cheaper than reading an array.
       if (!lines.empty()) lines += '\n';
       lines += base::write_json(one->what.payload);
+      keys.push_back(one->what.ordering_key);
       recipients.push_back(one->what.recipient ? std::optional(one->what.recipient->str()) : std::nullopt);
     }
-    const bool addressed = std::any_of(recipients.begin(), recipients.end(), [](const auto& to) { return !!to; });
+    const auto is_given = [](const auto& value) { return value.has_value(); };
+    const bool addressed = std::any_of(recipients.begin(), recipients.end(), is_given);
+    const bool keyed = std::all_of(keys.begin(), keys.end(), is_given);
     const auto first = arguments.size();
-    sql += fmt::format("{}quantumflow.publish_once(${}, ${}, ${}, string_to_array(${}, e'\\n'), null, ${})",
-                       first == 0 ? "" : ", ", first + 1, first + 2, first + 3, first + 4, first + 5);
+    sql += fmt::format("{}quantumflow.publish_once(${}, ${}, ${}, string_to_array(${}, e'\\n'), ${}, ${})",
+                       first == 0 ? "" : ", ", first + 1, first + 2, first + 3, first + 4, first + 5, first + 6);
     arguments.add(options_.producer).add(each.sequence).add(each.queue).add(lines);
-    if (addressed) {
-      arguments.add(recipients);
-    } else {
-      arguments.add_null();
-    }
+    keyed ? arguments.add(keys) : arguments.add_null();
+    addressed ? arguments.add(recipients) : arguments.add_null();
   }
   auto connection = co_await pool_.acquire();
   const auto rows = co_await connection->query(std::move(sql), std::move(arguments));

@@ -44,6 +44,12 @@ const std::string& payload::numbered(long first) {
   return text_;
 }
 
+std::string payload::keys() const {
+  std::string list = "{";
+  for (const auto at : keys_) list += (list.size() > 1 ? ",k" : "k") + text_.substr(at, key_width);
+  return list + "}";
+}
+
 long number_in(const char* body) {
   const char* found = std::strstr(body, "\"n\":");
   if (found == nullptr) throw std::runtime_error(std::string("a message came back without its number: ") + body);

@@ -21,6 +21,8 @@ class payload {
   payload(encoding how, int count);
   /// Numbers the messages first, first + 1, …
   const std::string& numbered(long first);
+  /// The ordering keys of the messages as they are numbered, as a PostgreSQL array.
+  std::string keys() const;
 
  private:
   std::string text_;

@@ -41,13 +41,15 @@ struct publishing {
   std::size_t spawned = 0;
   std::set<std::int64_t> ids;
   std::vector<std::string> errors;
+  bool keyed = false;
 
  private:
   awaitable<void> one(std::string to, int n) {
     boost::json::object payload;
     payload["proposal_id"] = "p";
     payload["n"] = n;
-    quantumflow::publication what{std::move(to), std::move(payload), std::nullopt};
+    quantumflow::publication what{std::move(to), std::move(payload)};
+    if (keyed) what.ordering_key = "p";
     try {
       const auto id = co_await publisher.publish(std::move(what));
       ids.insert(base::to_int(id));
@@ -73,6 +75,17 @@ TEST_CASE("publisher: concurrent publishes share commits, and keep the order of 
       "(partition by stream_id order by msg_id) as before from quantumflow.message) in_order where before is not null");
   CHECK(in_order == "t");
   CHECK(fleet.psql("select pending from quantumflow.get_queue_stats('" + queue + "')") == "400");
+}
+
+TEST_CASE("publisher: a message goes to the same lane, its key given or read from the payload") {
+  queue_fixture fleet("publisher_keyed");
+  publishing all(fleet);
+  all.spawn(queue, 1);
+  all.finish();
+  all.keyed = true;
+  all.spawn(queue, 2);
+  all.finish();
+  CHECK(fleet.psql("select count(*), count(distinct stream_id) from quantumflow.message") == "2|1");
 }
 
 TEST_CASE("publisher: what is refused does not take its neighbours with it") {
