@@ -21,7 +21,7 @@ fi
 output=$(printf '%s\0' "${files[@]}" | xargs -0 -P "$(nproc)" -n 1 clang-tidy -p "$database" --quiet 2> /dev/null) || true
 # A header is reported once for every file that includes it.
 if grep -q '\[.*-warnings-as-errors\]\|error:' <<< "$output"; then
-  awk '/^[^ ].*(warning|error):/ { show = !seen[$0]++ } show' <<< "$output"
+  grep -E '^[^ ].*(warning|error):' <<< "$output" | sort -u
   exit 1
 fi
 echo "clang-tidy: ${#files[@]} files, nothing found"

@@ -1,4 +1,5 @@
 // Bad input gets its answer, is counted, and loses nothing.
+#include <boost/json/serialize.hpp>
 #include <catch2/catch.hpp>
 #include <fstream>
 

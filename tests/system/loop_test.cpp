@@ -1,6 +1,7 @@
 // The main job with real daemons: proposed, voted, applied, watched, confirmed or taken back.
 #include <signal.h>
 
+#include <boost/json/serialize.hpp>
 #include <catch2/catch.hpp>
 
 #include "tests/support/daemons.hpp"

@@ -1,6 +1,7 @@
 // One side away while the other works: nothing is lost, and work goes on when it is back.
 #include <signal.h>
 
+#include <boost/json/serialize.hpp>
 #include <catch2/catch.hpp>
 
 #include "tests/support/daemons.hpp"

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <boost/json.hpp>
+#include <boost/json/serialize.hpp>
 #include <cstdio>
 #include <filesystem>
 #include <stdexcept>

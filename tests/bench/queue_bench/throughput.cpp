@@ -78,13 +78,13 @@ void measure_publish(const bench& on) {
   for (const int connections : on.how.connections) cells.push_back({1, connections});
   for (const int batch : {100, 1000}) cells.insert(cells.end(), {{batch, 1}, {batch, 8}});
   for (int round = 0; on.begins(round); ++round) {
-    for (const auto& [batch, connections] : cells) {
+    for (const auto& at : cells) {
       for (auto* const queue : on.of_round(round)) {
         attempt(on, "publish, " + queue->name(), [&] {
           queue->renew();
           const auto done =
-              queue->publish({.batch = batch, .connections = connections, .duration = on.how.publish_duration});
-          const auto what = fmt::format("{} a call, {}", batch, plural(connections, "connection"));
+              queue->publish({.batch = at.batch, .connections = at.connections, .duration = on.how.publish_duration});
+          const auto what = fmt::format("{} a call, {}", at.batch, plural(at.connections, "connection"));
           if (done) on.results.add({"publish", what, "messages/s"}, queue->name(), done->per_second());
         });
       }

@@ -1,6 +1,7 @@
 #include "tests/unit/messages/good_messages.hpp"
 
 #include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
 #include <catch2/catch.hpp>
 
 #include "common/base/json.hpp"
