@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <boost/json/serialize.hpp>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -28,7 +29,7 @@ void print(const char* what, std::vector<double> seconds) {
   std::sort(seconds.begin(), seconds.end());
   const auto at = [&](double share) {
     const auto last = static_cast<double>(seconds.size() - 1);
-    return seconds[static_cast<std::size_t>(share * last + 0.5)] * 1000;
+    return seconds[static_cast<std::size_t>(std::lround(share * last))] * 1000;
   };
   std::printf("%-46s n %4zu   p50 %7.2f   p90 %7.2f   p99 %7.2f   max %7.2f ms\n", what, seconds.size(), at(0.5),
               at(0.9), at(0.99), at(1));

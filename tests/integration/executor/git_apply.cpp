@@ -1,3 +1,5 @@
+#include <boost/json/serialize.hpp>
+
 #include "tests/integration/executor/git_fixture.hpp"
 
 namespace fleet::test {

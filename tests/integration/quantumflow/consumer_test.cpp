@@ -1,5 +1,7 @@
 #include "common/quantumflow/consumer.hpp"
 
+#include <fmt/format.h>
+
 #include <catch2/catch.hpp>
 
 #include "common/postgres/error.hpp"

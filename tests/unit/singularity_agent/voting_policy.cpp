@@ -44,7 +44,7 @@ TEST_CASE("policy voter: approves within bounds, less sure the higher the risk")
   const std::vector<std::pair<std::string, std::string>> rows{
       {"1", "0.968"}, {"2.5", "0.95"}, {"5", "0.92"}, {"8", "0.884"}};
   for (const auto& [risk, confidence] : rows) {
-    const auto answer = changed([&](ballot_input& input) { input.risk_score = number(risk); });
+    const auto answer = changed([&given = risk](ballot_input& input) { input.risk_score = number(given); });
     INFO(answer.reason);
     CHECK(answer.approve);
     CHECK(answer.confidence.str() == confidence);
