@@ -142,18 +142,20 @@ awaitable<void> intake::keep(item what) {
 
 awaitable<void> intake::replay(async::stop_token stop) {
   async::backoff backoff;
-  while (spool_ && !stop.soft_requested()) {
+  while (!stop.soft_requested()) {
     std::optional<base::error> away;
     bool more = false;
     try {
       more = co_await replay_one();
+      if (!more) co_await forget_old_keys();
       backoff.reset();
     } catch (const base::failure& failure) {
-      if (!is_away(failure.get())) throw;
       away = failure.get();
     }
     show();
     if (away) {
+      // A permission or a function that is missing is somebody's to mend; until then, what was acknowledged waits.
+      if (!is_away(*away)) with_.log.error("spool_waits", "the spool cannot be replayed", {{"error", away->message}});
       const auto delay = backoff.next(async::random01());
       co_await stop.sleep_for(delay);
     } else if (!more) {
@@ -162,8 +164,15 @@ awaitable<void> intake::replay(async::stop_token stop) {
   }
 }
 
+awaitable<void> intake::forget_old_keys() {
+  auto connection = co_await with_.connections.acquire(connection_wait);
+  auto arguments = postgres::make_params(with_.self);
+  co_await connection->query("select singularity.trim_accepted($1)", std::move(arguments));
+}
+
 /// False: nothing waits.
 awaitable<bool> intake::replay_one() {
+  if (!spool_) co_return false;
   auto look = [spool = spool_] { return spool->front(); };
   auto front = co_await blocking(std::move(look));
   auto found = value_or_throw(std::move(front));
@@ -183,6 +192,10 @@ awaitable<bool> intake::replay_one() {
       bool reached = false;
       co_await apply_once(std::move(what), reached);
       figures_->replayed.increment();
+    } catch (const postgres::sql_error& failure) {
+      using postgres::sql_kind;
+      if (failure.kind() != sql_kind::invalid_input && failure.kind() != sql_kind::constraint) throw;
+      refused = failure.get();
     } catch (const base::failure& failure) {
       if (is_away(failure.get())) throw;
       refused = failure.get();

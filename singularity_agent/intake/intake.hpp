@@ -39,7 +39,8 @@ class intake {
   /// wrong field; what the database refused; `unavailable` where the spool cannot take it.
   boost::asio::awaitable<answer> take(kind what, boost::json::object body);
 
-  /// Applies what the spool holds, in order, until a soft stop. What is refused is set aside in the spool's quarantine.
+  /// Applies what the spool holds, in order, until a soft stop. What is refused is set aside in the spool's quarantine;
+  /// while the database is away, or does not let this agent in, everything waits. Also forgets keys that are old.
   /// Supervise it.
   boost::asio::awaitable<void> replay(async::stop_token stop);
 
@@ -49,6 +50,7 @@ class intake {
   boost::asio::awaitable<boost::json::object> apply_once(item what, bool& reached);
   boost::asio::awaitable<void> keep(item what);
   boost::asio::awaitable<bool> replay_one();
+  boost::asio::awaitable<void> forget_old_keys();
   void show();
 
   parts with_;

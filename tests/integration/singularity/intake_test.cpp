@@ -152,6 +152,38 @@ TEST_CASE("intake: what the database refuses at replay is set aside with its rea
   CHECK_THAT(with.registry.exposition(), Catch::Contains("singularity_spool_quarantined_items 1"));
 }
 
+TEST_CASE("intake: while a permission or a function is missing, what was acknowledged waits and is not set aside") {
+  intake_fixture with("intake_waits");
+  CHECK(with.take(kind::proposal, agent_fixture::proposal("p1")).spooled);
+  with.psql("alter function singularity.accept_once(text, uuid) rename to gone");
+  with.reopen(with.pool);
+  bool tried = false;
+  ++with.running;
+  boost::asio::co_spawn(with.io, with.taking->replay(with.stop.token()), [&](std::exception_ptr) { --with.running; });
+  const auto failures = [&] {
+    return with.psql("select xact_rollback from pg_stat_database where datname = current_database()") != "0";
+  };
+  tried = run_until(with.io, failures, std::chrono::seconds(10));
+  CHECK(tried);
+  CHECK(with.spool->stats().entries == 1);
+  CHECK(with.spool->stats().quarantined_total == 0);
+  with.psql("alter function singularity.gone(text, uuid) rename to accept_once");
+  CHECK(run_until(with.io, [&] { return with.spool->stats().entries == 0; }));
+  CHECK(with.psql("select count(*) from singularity.proposal") == "1");
+}
+
+TEST_CASE("intake: keys that are older than any spool are forgotten") {
+  intake_fixture with("intake_keys");
+  with.reopen(with.pool);
+  with.take(kind::pattern, pattern);
+  with.psql(
+      "insert into singularity.accepted select instance_id, gen_random_uuid(), at - interval '31 days' from "
+      "singularity.accepted");
+  with.replay();
+  const auto forgotten = [&] { return with.psql("select count(*) from singularity.accepted") == "1"; };
+  CHECK(run_until(with.io, forgotten));
+}
+
 TEST_CASE("intake: a full spool refuses proposals, and takes the metrics it has room for") {
   intake_fixture with("intake_full");
   with.max_bytes = 800;
