@@ -22,6 +22,8 @@ namespace {
 /// Statements are constants of the program; one that makes up its text each time must not fill the server's memory.
 constexpr std::size_t max_prepared = 200;
 
+constexpr auto begin_sql = "begin isolation level read committed";
+
 bool is_error(const result_ptr& result) {
   return result && PQresultStatus(result.get()) == PGRES_FATAL_ERROR;
 }
@@ -41,6 +43,9 @@ struct connection::state {
   asio::awaitable<result_ptr> extended(const std::string& sql, const params& values, const std::string& doing);
   asio::awaitable<result_ptr> finish_sending(int sent, std::string doing);
   asio::awaitable<std::string> prepare(const std::string& sql, const std::string& doing);
+  asio::awaitable<result_ptr> send_statement(const std::string& sql, const std::string& name,
+                                             const std::vector<const char*>& values, const std::string& doing);
+  asio::awaitable<void> send_pending_begin();
   asio::awaitable<void> set_statement_timeout(milliseconds limit);
   PGTransactionStatusType transaction_status() const { return PQtransactionStatus(line.get()); }
   void arm(milliseconds limit) { line.arm(steady::now() + limit); }
@@ -53,6 +58,7 @@ struct connection::state {
   bool broken = false;
   bool busy = false;
   bool in_flight = false;                                    // sent, and not read to the end
+  bool begin_pending = false;                                // to be sent with the next statement
   std::map<std::string, std::string, std::less<>> prepared;  // text → name
   unsigned next_name = 1;
 };
@@ -127,6 +133,7 @@ asio::awaitable<std::string> connection::state::prepare(const std::string& sql, 
   const auto known = prepared.find(sql);
   if (known != prepared.end()) co_return known->second;
   if (prepared.size() >= max_prepared) co_return std::string();
+  co_await send_pending_begin();  // a statement that cannot be prepared fails its transaction like any other
   const std::string name = fmt::format("fleet_{}", next_name++);
   const int sent = PQsendPrepare(line.get(), name.c_str(), sql.c_str(), 0, nullptr);
   co_await finish_sending(sent, doing);
@@ -134,22 +141,48 @@ asio::awaitable<std::string> connection::state::prepare(const std::string& sql, 
   co_return name;
 }
 
+/// Sends the statement and reads its result; with a BEGIN that waits for it in the same round trip.
+asio::awaitable<result_ptr> connection::state::send_statement(const std::string& sql, const std::string& name,
+                                                              const std::vector<const char*>& values,
+                                                              const std::string& doing) {
+  PGconn* const on = line.get();
+  const int count = static_cast<int>(values.size());
+  const bool begins = begin_pending && PQenterPipelineMode(on) == 1;
+  int sent = 1;
+  if (begins) sent = PQsendQueryParams(on, begin_sql, 0, nullptr, nullptr, nullptr, nullptr, 0);
+  if (sent == 1 && name.empty()) {
+    sent = PQsendQueryParams(on, sql.c_str(), count, nullptr, values.data(), nullptr, nullptr, 0);
+  } else if (sent == 1) {
+    sent = PQsendQueryPrepared(on, name.c_str(), count, values.data(), nullptr, nullptr, 0);
+  }
+  if (!begins) co_return co_await finish_sending(sent, doing);
+  begin_pending = false;
+  // Half a pipeline cannot be taken back.
+  if (sent == 0 || PQpipelineSync(on) == 0) {
+    broken = true;
+    throw error_of(on, doing);
+  }
+  std::exception_ptr failure;
+  result_ptr result;
+  try {
+    result = co_await finish_sending(sent, doing);
+  } catch (const sql_error&) {
+    failure = std::current_exception();
+  }
+  if (PQexitPipelineMode(on) == 0) broken = true;
+  if (failure) std::rethrow_exception(failure);
+  co_return result;
+}
+
 asio::awaitable<result_ptr> connection::state::extended(const std::string& sql, const params& values,
                                                         const std::string& doing) {
   std::vector<const char*> pointers;
   for (const auto& value : values.values()) pointers.push_back(value ? value->c_str() : nullptr);
-  const int count = static_cast<int>(pointers.size());
   for (bool again = false;; again = true) {
     const std::string name = co_await prepare(sql, doing);
-    int sent = 0;
-    if (name.empty()) {
-      sent = PQsendQueryParams(line.get(), sql.c_str(), count, nullptr, pointers.data(), nullptr, nullptr, 0);
-    } else {
-      sent = PQsendQueryPrepared(line.get(), name.c_str(), count, pointers.data(), nullptr, nullptr, 0);
-    }
     std::exception_ptr failure;
     try {
-      co_return co_await finish_sending(sent, doing);
+      co_return co_await send_statement(sql, name, pointers, doing);
     } catch (const sql_error& error) {
       if (name.empty() || !plan_is_stale(error)) throw;
       failure = std::current_exception();
@@ -159,6 +192,13 @@ asio::awaitable<result_ptr> connection::state::extended(const std::string& sql, 
     co_await simple("deallocate all", doing);
     prepared.clear();
   }
+}
+
+/// For statements that do not take it along.
+asio::awaitable<void> connection::state::send_pending_begin() {
+  if (!begin_pending) co_return;
+  begin_pending = false;
+  co_await simple(begin_sql, "beginning a transaction");
 }
 
 asio::awaitable<void> connection::state::set_statement_timeout(milliseconds limit) {
@@ -173,7 +213,10 @@ static asio::awaitable<result_ptr> run_limited(State& on, std::optional<millisec
   const bool longer = timeout && *timeout > session_limit;
   on.arm(timeout && !longer ? *timeout
                             : std::max(session_limit, timeout.value_or(session_limit)) + on.how.client_grace);
-  if (longer) co_await on.set_statement_timeout(*timeout);
+  if (longer) {
+    co_await on.send_pending_begin();  // what is set must end with the transaction
+    co_await on.set_statement_timeout(*timeout);
+  }
   std::exception_ptr failure;
   result_ptr result;
   try {
@@ -202,8 +245,19 @@ asio::awaitable<void> connection::run_script(std::string sql, std::optional<mill
   state& on = *state_;
   const turn<state> mine(on);
   const std::string doing = "running the script \"" + abbreviate_sql(sql) + "\"";
-  auto send = [&on, &sql, &doing] { return on.simple(sql, doing); };
+  auto send = [&on, &sql, &doing]() -> asio::awaitable<result_ptr> {
+    co_await on.send_pending_begin();
+    co_return co_await on.simple(sql, doing);
+  };
   co_await run_limited(on, timeout, send);
+}
+
+void connection::begin_with_next() {
+  state_->begin_pending = true;
+}
+
+bool connection::end_unbegun() {
+  return std::exchange(state_->begin_pending, false);
 }
 
 bool connection::usable() const {
@@ -223,7 +277,7 @@ bool connection::check_alive() {
 
 bool connection::in_transaction() const {
   const auto status = state_->transaction_status();
-  return status == PQTRANS_INTRANS || status == PQTRANS_INERROR || status == PQTRANS_ACTIVE;
+  return state_->begin_pending || status == PQTRANS_INTRANS || status == PQTRANS_INERROR || status == PQTRANS_ACTIVE;
 }
 
 void connection::mark_broken() {

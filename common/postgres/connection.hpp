@@ -44,8 +44,12 @@ class connection {
   bool usable() const;
   /// Looks, without waiting, whether the other side has hung up meanwhile; then it is not usable any more.
   bool check_alive();
-  /// Inside a transaction block, working or failed.
+  /// Inside a transaction block, working or failed; or about to begin one.
   bool in_transaction() const;
+  /// The next statement begins a transaction: BEGIN goes with it in one round trip. `transaction` calls this.
+  void begin_with_next();
+  /// Takes that back where no statement has come. False: the transaction has begun.
+  bool end_unbegun();
   /// Makes it unusable, for whoever knows that its state is not to be trusted.
   void mark_broken();
   int backend_pid() const;

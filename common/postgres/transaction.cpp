@@ -16,7 +16,7 @@ asio::awaitable<transaction> transaction::begin(connection& on) {
   if (on.in_transaction()) {
     throw base::failure(base::make_error(base::error_kind::internal, "the connection is inside a transaction already"));
   }
-  co_await on.query("begin isolation level read committed");
+  on.begin_with_next();
   co_return transaction(on);
 }
 
@@ -40,6 +40,10 @@ asio::awaitable<void> transaction::run_script(std::string sql, std::optional<std
 
 asio::awaitable<void> transaction::commit() {
   connection& used = on();
+  if (used.end_unbegun()) {
+    on_ = nullptr;
+    co_return;
+  }
   // Given up before the statement is sent: when the connection is gone before that, it cannot have happened. Once it is
   // on its way, only an answer can tell.
   if (!used.check_alive()) {
@@ -80,7 +84,7 @@ asio::awaitable<void> transaction::commit() {
 
 asio::awaitable<void> transaction::rollback() {
   connection& used = on();
-  co_await used.query("rollback");
+  if (!used.end_unbegun()) co_await used.query("rollback");
   on_ = nullptr;
 }
 

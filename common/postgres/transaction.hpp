@@ -13,8 +13,9 @@
 
 namespace fleet::postgres {
 
-/// Read committed. The connection must outlive it and is not to be used past it meanwhile. Destroying one that was
-/// neither committed nor rolled back marks the connection broken, so that a pool drops it.
+/// Read committed. BEGIN is sent with the first statement, in one round trip; one without statements sends nothing. The
+/// connection must outlive it and is not to be used past it meanwhile. Destroying one that was neither committed nor
+/// rolled back marks the connection broken, so that a pool drops it.
 class transaction {
  public:
   static boost::asio::awaitable<transaction> begin(connection& on);

@@ -131,19 +131,31 @@ asio::awaitable<bool> wire::read_more(const std::string& doing) {
   co_return consume();
 }
 
+/// The next result, waited for; null after the last of a statement.
+asio::awaitable<result_ptr> wire::next_result(const std::string& doing) {
+  bool alive = PQstatus(connection_.get()) == CONNECTION_OK;
+  while (alive && PQisBusy(connection_.get()) == 1) alive = co_await read_more(doing);
+  // PQconsumeInput can fail on a connection that still counts as open (out of memory): PQgetResult might wait then.
+  if (!alive && PQstatus(connection_.get()) == CONNECTION_OK) throw error_of(connection_.get(), doing);
+  result_ptr next(PQgetResult(connection_.get()));
+  take_notifications();
+  co_return next;
+}
+
 asio::awaitable<result_ptr> wire::collect(std::string doing) {
   co_await flush(doing);
   result_ptr last;
   result_ptr error;
+  // Statements of a pipeline end with a null each, and all of them with a sync; without one, the first null is the end.
+  const bool pipelined = PQpipelineStatus(connection_.get()) != PQ_PIPELINE_OFF;
   while (true) {
-    bool alive = PQstatus(connection_.get()) == CONNECTION_OK;
-    while (alive && PQisBusy(connection_.get()) == 1) alive = co_await read_more(doing);
-    // PQconsumeInput can fail on a connection that still counts as open (out of memory): PQgetResult might wait then.
-    if (!alive && PQstatus(connection_.get()) == CONNECTION_OK) throw error_of(connection_.get(), doing);
-    result_ptr next(PQgetResult(connection_.get()));
-    take_notifications();
-    if (!next) break;
+    auto next = co_await next_result(doing);
+    if (!next) {
+      if (pipelined && PQstatus(connection_.get()) == CONNECTION_OK) continue;
+      break;
+    }
     const auto status = PQresultStatus(next.get());
+    if (status == PGRES_PIPELINE_SYNC) break;
     if (status == PGRES_COPY_IN || status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH) {
       sql_error_parts parts;
       parts.doing = doing;
@@ -153,7 +165,7 @@ asio::awaitable<result_ptr> wire::collect(std::string doing) {
     if (status == PGRES_FATAL_ERROR || status == PGRES_BAD_RESPONSE || status == PGRES_NONFATAL_ERROR) {
       // The first one is what went wrong; later ones only say that the connection is gone.
       if (!error) error = std::move(next);
-    } else {
+    } else if (status != PGRES_PIPELINE_ABORTED) {
       last = std::move(next);
     }
   }

@@ -47,8 +47,9 @@ class wire {
   /// Ends a wait under way with `interrupted`.
   void interrupt();
 
-  /// Sends what is buffered, then reads results to the end. Gives the last result; an error result, if there was one,
-  /// comes first. Throws `sql_error` (`connection_lost`, `timeout`), and the connection is of no use then.
+  /// Sends what is buffered, then reads results to the end: of a statement, or of a pipeline up to its sync. Gives the
+  /// last result; an error result, if there was one, comes first. Throws `sql_error` (`connection_lost`, `timeout`),
+  /// and the connection is of no use then.
   boost::asio::awaitable<result_ptr> collect(std::string doing);
   /// Takes in what has arrived. False: the connection is lost.
   bool consume();
@@ -58,6 +59,7 @@ class wire {
   struct watch;
   boost::asio::awaitable<void> flush(const std::string& doing);
   boost::asio::awaitable<bool> read_more(const std::string& doing);
+  boost::asio::awaitable<result_ptr> next_result(const std::string& doing);
   wait_end end_of(const boost::system::error_code& failed) const;
   void take_notifications();
 

@@ -144,3 +144,61 @@ TEST_CASE("transaction: a connection lost before the commit was sent has a known
     CHECK_FALSE(error.outcome_unknown());
   }
 }
+
+namespace {
+
+awaitable<bool> division_fails(transaction& open, std::optional<std::chrono::milliseconds> timeout) {
+  try {
+    co_await open.query("select 1/0", {}, timeout);
+  } catch (const sql_error& error) {
+    co_return error.sqlstate() == "22012";
+  }
+  co_return false;
+}
+
+/// No transaction that has written is open.
+awaitable<bool> stands_alone(connection& db) {
+  const auto answer = co_await db.query("select pg_current_xact_id_if_assigned() is null as alone");
+  co_return answer.single().get<bool>("alone");
+}
+
+awaitable<void> begin_in_every_way(connection& db) {
+  auto unused = co_await transaction::begin(db);
+  CHECK(db.in_transaction());
+  co_await unused.commit();
+  CHECK_FALSE(db.in_transaction());
+  const bool outside = co_await stands_alone(db);
+  CHECK(outside);
+
+  auto used = co_await transaction::begin(db);
+  co_await used.query("insert into t values (1)");
+  const bool inside = co_await stands_alone(db);
+  CHECK_FALSE(inside);
+  co_await used.rollback();
+  auto scripted = co_await transaction::begin(db);
+  co_await scripted.run_script("insert into t values (2); insert into t values (3)");
+  co_await scripted.rollback();
+
+  // A failure of the first statement leaves a failed transaction; a longer limit set for it goes with that.
+  std::optional<std::chrono::milliseconds> longer;
+  for (int i = 0; i < 2; ++i) {
+    auto failing = co_await transaction::begin(db);
+    const bool failed = co_await division_fails(failing, longer);
+    CHECK(failed);
+    CHECK(db.in_transaction());
+    co_await failing.rollback();
+    CHECK(db.usable());
+    longer = std::chrono::minutes(10);
+  }
+  const auto limit = co_await db.query("select current_setting('statement_timeout') as setting");
+  CHECK(limit.single().get<std::string>("setting") != "10min");
+}
+
+}  // namespace
+
+TEST_CASE("transaction: BEGIN goes with the first statement, whatever that is and however it ends") {
+  boost::asio::io_context io;
+  const auto db = open_with_table(io, private_postgres::shared().create_database("transaction_begin"));
+  fleet::test::run(io, begin_in_every_way(*db));
+  CHECK(fleet::test::run(io, count(*db)) == 0);
+}
