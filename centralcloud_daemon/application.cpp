@@ -149,6 +149,8 @@ awaitable<bool> application::parts::wait_for_schema() {
 
 awaitable<void> application::parts::start_workers() {
   supervisor.supervise("waker", [this](async::stop_token stop) { return waker.run(std::move(stop)); });
+  supervisor.supervise("waker_proof",
+                       [this](async::stop_token stop) { return waker.keep_proving(pool, std::move(stop)); });
   const bool crashed = co_await crashes.begin();
   if (crashed)
     log.warning("crashed_before", "the last run did not end as it should: messages are handled singly at first");

@@ -221,6 +221,7 @@ awaitable<void> application::parts::recover_repository() {
 
 awaitable<void> application::parts::start_consumers() {
   supervisor.supervise("waker", [this](stop_token stop) { return waker.run(std::move(stop)); });
+  supervisor.supervise("waker_proof", [this](stop_token stop) { return waker.keep_proving(pool, std::move(stop)); });
   const bool crashed = co_await crashes.begin();
   if (crashed)
     log.warning("crashed_before", "the last run did not end as it should: messages are handled singly at first");

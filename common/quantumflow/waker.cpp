@@ -8,8 +8,10 @@
 #include <vector>
 
 #include "common/async/event.hpp"
+#include "common/base/ids.hpp"
 #include "common/postgres/error.hpp"
 #include "common/postgres/listener.hpp"
+#include "common/postgres/pool.hpp"
 
 namespace fleet::quantumflow {
 
@@ -20,6 +22,13 @@ using std::chrono::milliseconds;
 /// While publishers are under way the flag cannot be raised: look again this soon, doubling up to the second.
 constexpr milliseconds shortest_look{5};
 constexpr milliseconds longest_look{50};
+
+constexpr milliseconds proof_interval{30'000};
+constexpr milliseconds proof_interval_deaf{5'000};
+/// A notification takes a millisecond; a busy server some hundreds.
+constexpr milliseconds proof_timeout{2'000};
+/// The longest sleep while notifications do not come although they should.
+constexpr milliseconds deaf_poll{1'000};
 
 }  // namespace
 
@@ -44,7 +53,11 @@ struct waker::state {
             [this](bool up) { session_changed(up); }) {}
 
   void session_changed(bool up) {
-    if (up) ++session;
+    if (up) {
+      ++session;
+      deaf = false;
+      prove_now.notify();
+    }
     channels.clear();
     for (auto& [key, each] : gates) {
       each.flag = gate::flag_state::lowered;
@@ -55,6 +68,7 @@ struct waker::state {
   }
 
   void notify(const std::string& channel) {
+    if (channel == proof_channel) proof.notify();
     const auto [first, last] = channels.equal_range(channel);
     for (auto it = first; it != last; ++it) it->second->wake.notify();
   }
@@ -71,6 +85,13 @@ struct waker::state {
     return text == "covered" ? gate::flag_state::covered : gate::flag_state::busy;
   }
 
+  void set_deaf(bool is) {
+    if (deaf == is) return;
+    deaf = is;
+    if (tell) tell(!is);
+  }
+
+  boost::asio::awaitable<bool> proves(postgres::pool& sender, async::stop_token stop);
   boost::asio::awaitable<void> listen(gate& at);
   boost::asio::awaitable<std::optional<milliseconds>> lie_down(gate& at);
   void get_up(gate& at);
@@ -80,8 +101,26 @@ struct waker::state {
   std::map<std::pair<std::string, std::string>, gate> gates;  // never erased: their addresses are kept
   std::multimap<std::string, gate*> channels;
   std::uint64_t session = 0;
+  const std::string proof_channel = "quantumflow_proof_" + base::new_uuid();
+  async::event proof;
+  async::event prove_now;
+  bool deaf = false;  ///< connected, but a notification that was sent did not come
   postgres::listener listener;
 };
+
+/// Whether a notification comes through, from another session as all others do.
+boost::asio::awaitable<bool> waker::state::proves(postgres::pool& sender, async::stop_token stop) {
+  const auto listen = "listen " + postgres::quote_identifier(proof_channel);
+  co_await listener.execute(listen);
+  proof.reset();
+  {
+    auto connection = co_await sender.acquire();
+    auto arguments = postgres::make_params(proof_channel);
+    co_await connection->query("select pg_notify($1, '')", std::move(arguments));
+  }
+  const bool came = co_await proof.wait_for(proof_timeout, stop);
+  co_return came || stop.soft_requested();
+}
 
 /// LISTENs to the channels of the gate's streams, once a session.
 boost::asio::awaitable<void> waker::state::listen(gate& at) {
@@ -150,11 +189,27 @@ waker::waker(boost::asio::any_io_executor executor, postgres::settings settings,
 waker::~waker() = default;
 
 bool waker::listening() const {
-  return state_->listener.up();
+  return state_->listener.up() && !state_->deaf;
 }
 
 boost::asio::awaitable<void> waker::run(async::stop_token stop) {
   co_await state_->listener.run(stop);
+}
+
+boost::asio::awaitable<void> waker::keep_proving(postgres::pool& sender, async::stop_token stop) {
+  auto& of = *state_;
+  while (!stop.soft_requested()) {
+    const auto asked_of = of.session;
+    try {
+      if (of.listener.up()) {
+        const bool came = co_await of.proves(sender, stop);
+        if (asked_of == of.session && of.listener.up()) of.set_deaf(!came);
+      }
+    } catch (const base::failure&) {
+      // Nothing could be asked, because the database is away: what stands, stands.
+    }
+    co_await of.prove_now.wait_for(of.deaf ? proof_interval_deaf : proof_interval, stop);
+  }
 }
 
 boost::asio::awaitable<void> waker::sleep(std::string queue, std::string group, milliseconds limit,
@@ -170,6 +225,7 @@ boost::asio::awaitable<void> waker::sleep(std::string queue, std::string group, 
     gate.flag = state::gate::flag_state::lowered;
     flag_failed = true;
   }
+  if (state_->deaf) limit = std::min(limit, deaf_poll);
   const auto wait = flag_failed ? longest_look : std::min(limit, until_work.value_or(limit));
   if (wait.count() > 0) co_await gate.wake.wait_for(wait, stop);
   --gate.sleepers;

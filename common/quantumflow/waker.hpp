@@ -10,6 +10,10 @@
 #include "common/async/stop.hpp"
 #include "common/postgres/settings.hpp"
 
+namespace fleet::postgres {
+class pool;
+}
+
 namespace fleet::quantumflow {
 
 /// One LISTEN connection for all consumers of a daemon. While a worker sleeps, the daemon holds the wake lock of its
@@ -25,11 +29,17 @@ class waker {
   /// Keeps the connection until a soft stop; reconnects with backoff. Supervise it like a worker.
   boost::asio::awaitable<void> run(async::stop_token stop);
 
+  /// Proves now and then, until a soft stop, that notifications really come, by one that is sent from this pool: a
+  /// pooler in between may take a LISTEN and deliver nothing. While they do not, `listening` is false and sleeps are
+  /// short.
+  boost::asio::awaitable<void> keep_proving(postgres::pool& sender, async::stop_token stop);
+
   /// Returns when the group may have something to take on the queue, or after `limit`, or at a soft stop. It looks
   /// itself before it sleeps, so a publish that committed before the call is never slept through.
   boost::asio::awaitable<void> sleep(std::string queue, std::string group, std::chrono::milliseconds limit,
                                      async::stop_token stop);
 
+  /// Connected, and not proven deaf.
   bool listening() const;
 
  private:
