@@ -50,6 +50,10 @@ awaitable<std::vector<expired_instance>> expire_instances(postgres::connection& 
   co_return all;
 }
 
+awaitable<void> count_messages(postgres::connection& connection) {
+  co_await connection.query("select quantumflow.count_messages()");
+}
+
 awaitable<void> trim_positions(postgres::connection& connection) {
   co_await connection.query("select quantumflow.trim_positions()");
 }

@@ -46,6 +46,8 @@ boost::asio::awaitable<std::int64_t> move_laggards(postgres::connection& connect
 /// Turns what waits for silent instances into dead letters.
 boost::asio::awaitable<std::vector<expired_instance>> expire_instances(postgres::connection& connection,
                                                                        maintenance_settings how);
+/// Counts what was published since the last time, so that looking at the queues counts no backlog.
+boost::asio::awaitable<void> count_messages(postgres::connection& connection);
 /// Deletes the positions of cursors that newer ones have replaced, and what was taken of backlogs and retries.
 boost::asio::awaitable<void> trim_positions(postgres::connection& connection);
 

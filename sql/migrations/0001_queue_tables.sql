@@ -25,7 +25,6 @@ create table quantumflow.stream (
   recipient        text check (length(recipient) between 1 and 200),  -- an instance
   lane             int,                                               -- 0-based; both null: broadcast
   wake_id          int not null,            -- streams that one sleeper waits for together share it
-  truncated_total  bigint not null default 0,  -- messages whose segment was truncated after everyone had read them
   unique nulls not distinct (queue_id, recipient, lane));
 
 create table quantumflow.cursor (
@@ -33,13 +32,15 @@ create table quantumflow.cursor (
   stream_id      int not null references quantumflow.stream,
   consumer_group text not null check (length(consumer_group) between 1 and 200),
   created_at     timestamptz not null default clock_timestamp(),
+  skipped        bigint not null default 0,  -- messages of the stream that are not for it: it came later
   retired_at     timestamptz,  -- an instance that fell silent: nothing is kept for it until it subscribes or takes again
   unique (stream_id, consumer_group));
 
 -- Where a cursor stands: the row with the highest seq. Appended, never updated, so that a snapshot held open for hours
--- does not make every take walk over dead versions of one row; trim_positions() deletes the older ones.
+-- does not make every take walk over dead versions of one row; trim_positions() deletes the older ones. cursor_id references
+-- `cursor`, whose rows are never deleted; a constraint would lock that row in every take.
 create table quantumflow.cursor_position (
-  cursor_id int not null references quantumflow.cursor,
+  cursor_id int not null,
   seq       bigint not null,
   done      pg_snapshot not null,  -- every message visible in it has been taken
   win       pg_snapshot,           -- the window being read, when it did not fit into one batch
@@ -54,7 +55,8 @@ create table quantumflow.cursor_position (
 
 -- ── The log ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-create sequence quantumflow.message_id;
+-- Ids are drawn 32 at a time by a session, so they ascend within a transaction, and not across sessions.
+create sequence quantumflow.message_id cache 32;
 
 -- Three segments of one log; publishers write the current one, and rotate() truncates one that every cursor is through
 -- with. Rows are neither updated nor deleted, so there is nothing to vacuum; sql/README.md says why old xids are no danger.
@@ -73,24 +75,34 @@ create index on quantumflow.message_0 (stream_id, xid, msg_id);
 create index on quantumflow.message_1 (stream_id, xid, msg_id);
 create index on quantumflow.message_2 (stream_id, xid, msg_id);
 
-create table quantumflow.current_segment (
-  only_row boolean primary key default true check (only_row),
-  segment  smallint not null check (segment between 0 and 2),
-  since    timestamptz not null default clock_timestamp());
-insert into quantumflow.current_segment (segment) values (0);
+-- The segment that publishers write to. A sequence and not a row: every publish reads it, and a row replaced at each rotation
+-- would be found through all its dead versions while a snapshot is held open. Set by rotate(), visible at once.
+create sequence quantumflow.current_segment minvalue 0 maxvalue 2 start 0;
+select setval('quantumflow.current_segment', 0);
 
 -- What rotate() did with each segment, and what it waits for.
 create table quantumflow.segment (
   segment       smallint primary key check (segment between 0 and 2),
-  closed_at     timestamptz,  -- when publishers left it; null: it is the current one, or was truncated
+  opened_at     timestamptz,  -- when publishers moved on to it
+  closed_at     timestamptz,  -- when it was found left by them with messages in it; null: current, or truncated
   truncated_at  timestamptz,
   held_by       text,         -- why the last attempt did not truncate it; null: nothing did
   held_since    timestamptz);
-insert into quantumflow.segment (segment) values (0), (1), (2);
+insert into quantumflow.segment (segment, opened_at) values (0, clock_timestamp()), (1, null), (2, null);
+
+-- How many messages were ever published, without counting a log again and again: those visible in `counted.upto` are in
+-- stream_count.n, and only what came since is still to be counted. count_messages() moves both on.
+create table quantumflow.counted (
+  only_row boolean primary key default true check (only_row),
+  upto     pg_snapshot not null);
+insert into quantumflow.counted (upto) values ('1:1:');
+create table quantumflow.stream_count (
+  stream_id int primary key references quantumflow.stream,
+  n         bigint not null);
 
 -- What a lagging cursor had not read when its segment was due to be truncated; it is read before the log, in this order.
 create table quantumflow.backlog (
-  cursor_id   int not null references quantumflow.cursor,
+  cursor_id   int not null,  -- as in cursor_position
   seq         bigint not null,
   xid         xid8 not null,
   msg_id      bigint not null,

@@ -6,15 +6,56 @@
 create function quantumflow.beginning() returns pg_snapshot language sql immutable parallel safe as
   $$ select '1:1:'::pg_snapshot $$;
 
-create function quantumflow.add_cursor(stream_id int, consumer_group text, start pg_snapshot) returns void
+-- Messages that came between two snapshots; up to now, where the later one is left out. of_stream, of_segment: of that one only.
+create function quantumflow.count_between(seen pg_snapshot, upto pg_snapshot default null, of_stream int default null,
+                                          of_segment int default null) returns table (stream_id int, n bigint)
+language plpgsql stable set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
+begin
+  return query execute format($sql$
+    select s.stream_id, c.n from quantumflow.stream s cross join lateral (
+      select (select count(*) from %1$s m
+               where m.stream_id = s.stream_id and m.xid >= pg_snapshot_xmax($1)
+                 and ($2 is null or pg_visible_in_snapshot(m.xid, $2)))
+             + (select count(*) from unnest(array(select pg_snapshot_xip($1))) late, %1$s m
+                 where m.stream_id = s.stream_id and m.xid = late and ($2 is null or pg_visible_in_snapshot(m.xid, $2))) as n) c
+     where c.n > 0 and ($3 is null or s.stream_id = $3)$sql$,
+    'quantumflow.message' || coalesce('_' || of_segment, '')) using seen, upto, of_stream;
+end $$;
+
+-- A cursor of the group on the stream, where it has none: from the beginning, or from now on.
+create function quantumflow.add_cursor(stream_id int, consumer_group text, from_beginning boolean) returns void
 language plpgsql as $$
 declare new_id int;
 begin
   insert into quantumflow.cursor (stream_id, consumer_group) values (add_cursor.stream_id, add_cursor.consumer_group)
     on conflict do nothing returning cursor_id into new_id;
   if new_id is not null then
-    insert into quantumflow.cursor_position (cursor_id, seq, done, taken) values (new_id, 1, start, 0);
+    insert into quantumflow.cursor_position (cursor_id, seq, done, taken) values (new_id, 1, quantumflow.beginning(), 0);
+    if not from_beginning then perform quantumflow.skip_to_now(new_id); end if;
   end if;
+end $$;
+
+-- The cursor's place is now: what was published before is not for it.
+create function quantumflow.skip_to_now(cursor_id int) returns void language plpgsql as $$
+declare
+  of_stream int;
+  before bigint;
+  seen pg_snapshot;
+  start pg_snapshot;
+begin
+  -- The count first and then the place, which so lies behind the counted part.
+  select c.stream_id, coalesce(n.n, 0), t.upto into of_stream, before, seen
+    from quantumflow.cursor c cross join quantumflow.counted t left join quantumflow.stream_count n using (stream_id)
+   where c.cursor_id = skip_to_now.cursor_id;
+  start := pg_current_snapshot();
+  insert into quantumflow.cursor_position (cursor_id, seq, done, backlog_put, backlog_taken, taken)
+  select p.cursor_id, p.seq + 1, start, p.backlog_put, p.backlog_taken, p.taken from quantumflow.cursor_position p
+   where p.cursor_id = skip_to_now.cursor_id order by p.seq desc limit 1;
+  update quantumflow.cursor c
+     set retired_at = null,
+         skipped = before + coalesce((select b.n from quantumflow.count_between(seen, start, of_stream) b), 0)
+                   - (select max(p.taken) from quantumflow.cursor_position p where p.cursor_id = c.cursor_id)
+   where c.cursor_id = skip_to_now.cursor_id;
 end $$;
 
 create function quantumflow.find_or_add_stream(queue quantumflow.queue, recipient text, lane int) returns quantumflow.stream
@@ -37,7 +78,7 @@ begin
     if found then
       -- What is sent to one instance waits for it, whether it has been seen yet or not.
       if recipient is not null then
-        perform quantumflow.add_cursor(s.stream_id, recipient, quantumflow.beginning());
+        perform quantumflow.add_cursor(s.stream_id, recipient, true);
       end if;
       return s;
     end if;
@@ -60,7 +101,7 @@ begin
     for k in 0 .. q.lane_count - 1 loop
       s := quantumflow.find_or_add_stream(q, null, k);
       if consumer_group is not null then
-        perform quantumflow.add_cursor(s.stream_id, consumer_group, quantumflow.beginning());
+        perform quantumflow.add_cursor(s.stream_id, consumer_group, true);
       end if;
     end loop;
   elsif q.audience in ('broadcast', 'directed_or_broadcast') then
@@ -112,40 +153,55 @@ begin
   end if;
 end $$;
 
--- One look-up, one insert and scalar variables: this is the path whose microseconds count.
+-- Where a message goes, for publish: all that its one look-up does not settle, and the errors. notify_id: the wake id of
+-- those who sleep; null where nobody does.
+create function quantumflow.address_of(queue text, payload jsonb, bytes int, recipient text,
+                                       out to_stream int, out segment bigint, out notify_id int) language plpgsql as $$
+declare
+  q quantumflow.queue := quantumflow.find_queue(queue);
+  s quantumflow.stream;
+begin
+  perform quantumflow.check_publish(q, payload, bytes);
+  segment := pg_sequence_last_value('quantumflow.current_segment');
+  if recipient is null and q.audience <> 'directed' then
+    to_stream := q.shared_streams[1 + quantumflow.lane_of(payload #>> q.ordering_key, cardinality(q.shared_streams))];
+    notify_id := q.shared_wake_id;
+  else
+    s := quantumflow.instance_stream(queue, coalesce(recipient, payload ->> 'instance_id'));
+    to_stream := s.stream_id;
+    notify_id := s.wake_id;
+  end if;
+  if (q.audience = 'lanes' or recipient is not null or q.audience = 'directed')
+     and pg_try_advisory_xact_lock_shared(quantumflow.wake_lock_class(), notify_id) then
+    notify_id := null;
+  end if;
+end $$;
+
+-- The path whose microseconds count: two statements, and no variable that is not a scalar. A shared queue and a valid message
+-- of a session that is no instance's ("member of both": a superuser) are settled by the one look-up.
 create function quantumflow.publish(queue text, payload jsonb, recipient text default null) returns bigint
 language plpgsql as $$
 declare
-  audience text;
-  key_path text[];
-  shared_streams int[];
-  wake_id int;
-  max_bytes int;
-  segment smallint;
   body text := payload::text;
-  to_instance text := recipient;
   to_stream int;
-  many_sleepers boolean;
+  segment bigint;
+  notify_id int;
   new_id bigint;
 begin
-  select q.audience, q.ordering_key, q.shared_streams, q.shared_wake_id, q.max_payload_bytes, c.segment
-    into audience, key_path, shared_streams, wake_id, max_bytes, segment
-    from quantumflow.queue q, quantumflow.current_segment c where q.name = publish.queue;
-  if not found then perform quantumflow.find_queue(queue); end if;
-  -- Only an instance's publish pays for a call: "member of both" is a superuser.
-  if jsonb_typeof(payload) is distinct from 'object' or octet_length(body) > max_bytes
-     or (pg_has_role(session_user, 'singularity_agent', 'member')
-         and not pg_has_role(session_user, 'quantumflow_owner', 'member')) then
-    perform quantumflow.check_publish(quantumflow.find_queue(queue), payload, octet_length(body));
-  end if;
-  many_sleepers := audience = 'broadcast' or (audience = 'directed_or_broadcast' and recipient is null);
-  if audience = 'lanes' and recipient is null then
-    to_stream := shared_streams[1 + quantumflow.lane_of(payload #>> key_path, cardinality(shared_streams))];
-  elsif many_sleepers and recipient is null then
-    to_stream := shared_streams[1];
-  else
-    if audience = 'directed' and recipient is null then to_instance := payload ->> 'instance_id'; end if;
-    select s.stream_id, s.wake_id into to_stream, wake_id from quantumflow.instance_stream(queue, to_instance) s;
+  select q.shared_streams[1 + quantumflow.lane_of(payload #>> q.ordering_key, cardinality(q.shared_streams))],
+         pg_sequence_last_value('quantumflow.current_segment'),
+         case when q.audience <> 'lanes'
+                or not pg_try_advisory_xact_lock_shared(quantumflow.wake_lock_class(), q.shared_wake_id)
+              then q.shared_wake_id end
+    into to_stream, segment, notify_id
+    from quantumflow.queue q
+   where q.name = publish.queue and q.shared_wake_id is not null and recipient is null
+     and jsonb_typeof(payload) = 'object' and octet_length(body) <= q.max_payload_bytes
+     and (not pg_has_role(session_user, 'singularity_agent', 'member')
+          or pg_has_role(session_user, 'quantumflow_owner', 'member'));
+  if not found then
+    select a.to_stream, a.segment, a.notify_id into to_stream, segment, notify_id
+      from quantumflow.address_of(queue, payload, octet_length(body), recipient) a;
   end if;
   if segment = 0 then
     insert into quantumflow.message_0 (stream_id, body) values (to_stream, body) returning msg_id into new_id;
@@ -154,9 +210,7 @@ begin
   else
     insert into quantumflow.message_2 (stream_id, body) values (to_stream, body) returning msg_id into new_id;
   end if;
-  if many_sleepers or not pg_try_advisory_xact_lock_shared(quantumflow.wake_lock_class(), wake_id) then
-    perform pg_notify(quantumflow.wake_channel(wake_id), '');
-  end if;
+  if notify_id is not null then perform pg_notify(quantumflow.wake_channel(notify_id), ''); end if;
   return new_id;
 end $$;
 comment on function quantumflow.publish is
@@ -220,7 +274,7 @@ create function quantumflow.append_many(queue text, payloads text[], keys text[]
 declare
   q quantumflow.queue := quantumflow.find_queue(queue);
   n int := cardinality(payloads);
-  segment smallint;
+  segment bigint := pg_sequence_last_value('quantumflow.current_segment');
   streams int[];
   ids bigint[];
 begin
@@ -241,7 +295,6 @@ begin
   else
     streams := quantumflow.instance_streams(q, payloads, recipients);
   end if;
-  select c.segment into segment from quantumflow.current_segment c;
   ids := array(select nextval('quantumflow.message_id') from generate_series(1, n));
   if segment = 0 then
     insert into quantumflow.message_0 (stream_id, msg_id, body) select * from unnest(streams, ids, payloads);

@@ -5,15 +5,6 @@
 -- The group that holds the place of the first one on a stream that nobody reads yet, once rotation had to keep some of it.
 create function quantumflow.unclaimed() returns text language sql immutable parallel safe as $$ select '(unclaimed)' $$;
 
--- A retired cursor starts again, from now on.
-create function quantumflow.revive_cursor(cursor_id int) returns void language sql as $$
-  update quantumflow.cursor c set retired_at = null where c.cursor_id = revive_cursor.cursor_id;
-  insert into quantumflow.cursor_position (cursor_id, seq, done, backlog_put, backlog_taken, taken)
-  select p.cursor_id, p.seq + 1, pg_current_snapshot(), p.backlog_put, p.backlog_taken, p.taken
-    from quantumflow.cursor_position p
-   where p.cursor_id = revive_cursor.cursor_id order by p.seq desc limit 1;
-$$;
-
 create function quantumflow.subscribe(queue text, consumer_group text) returns void language plpgsql as $$
 declare
   q quantumflow.queue := quantumflow.find_queue(queue);
@@ -34,9 +25,8 @@ begin
     update quantumflow.cursor c set consumer_group = subscribe.consumer_group
      where c.stream_id = s.stream_id and c.consumer_group = quantumflow.unclaimed();
     has_readers := s.lane is null or exists (select from quantumflow.cursor c where c.stream_id = s.stream_id);
-    perform quantumflow.add_cursor(s.stream_id, consumer_group,
-      case when has_readers then pg_current_snapshot() else quantumflow.beginning() end);
-    perform quantumflow.revive_cursor(c.cursor_id) from quantumflow.cursor c
+    perform quantumflow.add_cursor(s.stream_id, consumer_group, not has_readers);
+    perform quantumflow.skip_to_now(c.cursor_id) from quantumflow.cursor c  -- a retired one starts again
       where c.stream_id = s.stream_id and c.consumer_group = subscribe.consumer_group and c.retired_at is not null;
   end loop;
 end $$;
@@ -45,30 +35,24 @@ comment on function quantumflow.subscribe is
 
 -- The cursors of one group on one queue.
 create view quantumflow.reader as
-  select q.name as queue_name, q.queue_id, s.stream_id, s.recipient, s.lane, s.wake_id, c.cursor_id, c.consumer_group,
+  select q.name as queue_name, q.queue_id, q.ordering_key, s.stream_id, s.recipient, s.lane, s.wake_id, c.cursor_id, c.consumer_group,
          c.retired_at
     from quantumflow.cursor c join quantumflow.stream s using (stream_id) join quantumflow.queue q using (queue_id);
 
--- Is there a message in the log or in the backlog for this cursor? Takes no lock and no xid. In plpgsql, so that its plan
--- is kept: an SQL function with a sub-select is not inlined, and planned anew in each call.
-create function quantumflow.has_new(cursor_id int, stream_id int) returns boolean language plpgsql stable as $$
-declare c record;
-begin
-  select p.done, p.win, p.backlog_put > p.backlog_taken as has_backlog into c from quantumflow.cursor_position p
-   where p.cursor_id = has_new.cursor_id order by p.cursor_id desc, p.seq desc limit 1;
-  return c.win is not null or c.has_backlog
-    or exists (select from quantumflow.message m
-                where m.stream_id = has_new.stream_id and m.xid >= pg_snapshot_xmax(c.done))
-    or (pg_snapshot_xmin(c.done) < pg_snapshot_xmax(c.done)
-        and exists (select from quantumflow.message m
-                     where m.stream_id = has_new.stream_id and m.xid = any (array(select pg_snapshot_xip(c.done)))));
-end $$;
-
--- Does anything wait in the retry table? Nearly always no, which spares the question when it is due.
-create function quantumflow.has_retries(cursor_id int) returns boolean language plpgsql stable as $$
-begin
-  return exists (select from quantumflow.retry r where r.cursor_id = has_retries.cursor_id and r.taken_by is null);
-end $$;
+-- What each reader has to take. A view, so that one look at all lanes of a group is one plan, and that is kept; in functions
+-- that pin the index scans. Takes no lock and no xid.
+create view quantumflow.work as
+  select v.*,
+         p.win is not null or p.backlog_put > p.backlog_taken
+           or exists (select from quantumflow.message m where m.stream_id = v.stream_id and m.xid >= pg_snapshot_xmax(p.done))
+           or (pg_snapshot_xmin(p.done) < pg_snapshot_xmax(p.done)
+               and exists (select from quantumflow.message m
+                            where m.stream_id = v.stream_id and m.xid = any (array(select pg_snapshot_xip(p.done)))))
+           as has_new,
+         exists (select from quantumflow.retry r where r.cursor_id = v.cursor_id and r.taken_by is null) as has_retries
+    from quantumflow.reader v
+    cross join lateral (select t.done, t.win, t.backlog_put, t.backlog_taken from quantumflow.cursor_position t
+                         where t.cursor_id = v.cursor_id order by t.cursor_id desc, t.seq desc limit 1) p;
 
 -- When the next retry of the cursor is due; null when none waits. Only the oldest of an ordering key can be due.
 create function quantumflow.next_retry_at(cursor_id int) returns timestamptz language sql stable as $$
@@ -84,13 +68,13 @@ set enable_seqscan = off set enable_bitmapscan = off set jit = off set plan_cach
 begin
   perform quantumflow.check_reader(queue, consumer_group);
   return (
-  select min(case when quantumflow.has_new(r.cursor_id, r.stream_id) then 0
+  select min(case when w.has_new then 0
                   -- greatest() ignores null: without the test, "no retry" would read as "now"
-                  when quantumflow.has_retries(r.cursor_id)
-                  then greatest(0, ceil(extract(epoch from quantumflow.next_retry_at(r.cursor_id)
+                  when w.has_retries
+                  then greatest(0, ceil(extract(epoch from quantumflow.next_retry_at(w.cursor_id)
                                                            - clock_timestamp()) * 1000))::bigint end)
-    from quantumflow.reader r
-   where r.queue_name = next_work_ms.queue and r.consumer_group = next_work_ms.consumer_group);
+    from quantumflow.work w
+   where w.queue_name = next_work_ms.queue and w.consumer_group = next_work_ms.consumer_group);
 end $$;
 
 -- The group lies down on the queue: raises the flag that makes publishers notify, in the caller's session, then looks once
@@ -133,6 +117,25 @@ begin
               and (r.lane is not null or r.recipient is not null)) ids;
 end $$;
 
+-- Every reader whose messages must not be cut, and the part of the log that it has not taken: what lies behind the lower
+-- bound, and the transactions that were in progress. A stream of a shared queue that nobody reads yet keeps everything for
+-- its first group (cursor_id is null).
+create view quantumflow.frontier as
+  select s.stream_id, s.queue_id, c.cursor_id, c.consumer_group, p.pos_xid, p.pos_id,
+         case when p.pos_xid >= pg_snapshot_xmax(p.done) then p.pos_xid else pg_snapshot_xmax(p.done) end as lower_xid,
+         case when p.pos_xid >= pg_snapshot_xmax(p.done) then p.pos_id else 0 end as lower_id,
+         array(select x from pg_snapshot_xip(p.done) x where x >= coalesce(p.pos_xid, '0'))
+           || array(select pg_snapshot_xip(p.win)) as late_xids
+    from quantumflow.stream s join quantumflow.cursor c using (stream_id)
+    cross join lateral (
+      select t.done, t.win, t.pos_xid, t.pos_id from quantumflow.cursor_position t
+       where t.cursor_id = c.cursor_id order by t.cursor_id desc, t.seq desc limit 1) p
+   where c.retired_at is null
+  union all
+  select s.stream_id, s.queue_id, null, quantumflow.unclaimed(), null, null, '0', 0, '{}'
+    from quantumflow.stream s
+   where s.lane is not null and not exists (select from quantumflow.cursor c where c.stream_id = s.stream_id);
+
 create type quantumflow.delivery as (
   message_id bigint, body text, enqueued_at timestamptz, attempts int, cursor_id int);
 
@@ -159,166 +162,178 @@ end $$;
 
 -- ── Reading the log ────────────────────────────────────────────────────────────────────────────────────────────────
 
+-- What follows (after_xid, after_id) in the log and is visible in `win`. This and read_late are inlined into their callers,
+-- which pin the index scans. One lower bound only: with "xid >= a" and "(xid, msg_id) > (b, c)" together the btree scan
+-- would start at the lower of the two, the oldest row kept.
+create function quantumflow.read_log(stream_id int, after_xid xid8, after_id bigint, win pg_snapshot, max int)
+returns table (xid xid8, msg_id bigint, enqueued_at timestamptz, body text) language sql stable as $$
+  select m.xid, m.msg_id, m.enqueued_at, m.body from quantumflow.message m
+   where m.stream_id = read_log.stream_id and (m.xid, m.msg_id) > (after_xid, after_id)
+     and m.xid < pg_snapshot_xmax(win) and pg_visible_in_snapshot(m.xid, win)
+   order by m.xid, m.msg_id limit read_log.max
+$$;
+
+-- What transactions wrote that were in progress when the cursor came past them, and have committed since.
+create function quantumflow.read_late(stream_id int, late_xids xid8[], after_xid xid8, after_id bigint, max int)
+returns table (xid xid8, msg_id bigint, enqueued_at timestamptz, body text) language sql stable as $$
+  select m.xid, m.msg_id, m.enqueued_at, m.body from unnest(late_xids) late cross join lateral (
+      select l.xid, l.msg_id, l.enqueued_at, l.body from quantumflow.message l
+       where l.stream_id = read_late.stream_id and l.xid = late and (l.xid, l.msg_id) > (after_xid, after_id)
+       order by l.xid, l.msg_id limit read_late.max) m
+   order by 1, 2 limit read_late.max
+$$;
+
+-- How a cursor stands to the window that it reads next.
 create type quantumflow.bounds as (
   after_xid xid8, after_id bigint,  -- the last message taken from the window
   lower_xid xid8, lower_id bigint,  -- the log is read on from here
   late_xids xid8[]);                -- and these, which were in progress at `done` and have committed since
 
-create function quantumflow.bounds_of(c quantumflow.cursor_position, win pg_snapshot) returns quantumflow.bounds
-language plpgsql stable as $$
-declare b quantumflow.bounds;
+create function quantumflow.bounds_of(done pg_snapshot, pos_xid xid8, pos_id bigint, win pg_snapshot)
+returns quantumflow.bounds language plpgsql stable as $$
+declare b quantumflow.bounds := row(coalesce(pos_xid, '0'), coalesce(pos_id, 0), coalesce(pos_xid, '0'), coalesce(pos_id, 0), null);
 begin
-  b.after_xid := coalesce(c.pos_xid, '0');
-  b.after_id := coalesce(c.pos_id, 0);
-  b.lower_xid := b.after_xid;
-  b.lower_id := b.after_id;
-  b.late_xids := '{}';
-  if b.lower_xid < pg_snapshot_xmax(c.done) then
-    b.lower_xid := pg_snapshot_xmax(c.done);
+  if b.lower_xid < pg_snapshot_xmax(done) then
+    b.lower_xid := pg_snapshot_xmax(done);
     b.lower_id := 0;
-    b.late_xids := array(select x from pg_snapshot_xip(c.done) x where x >= b.after_xid and pg_visible_in_snapshot(x, win));
+    if pg_snapshot_xmin(done) < pg_snapshot_xmax(done) then
+      b.late_xids := array(select x from pg_snapshot_xip(done) x where x >= b.after_xid and pg_visible_in_snapshot(x, win));
+    end if;
   end if;
   return b;
 end $$;
 
--- What is visible in `win` and not yet taken. Inlined into its callers, which pin the index scans; so one lower bound only:
--- with "xid >= a" and "(xid, msg_id) > (b, c)" together the btree scan would start at the lower of the two, the oldest
--- row kept.
-create function quantumflow.read_log(stream_id int, b quantumflow.bounds, win pg_snapshot, max int)
-returns table (xid xid8, msg_id bigint, enqueued_at timestamptz, body text) language sql stable as $$
-  select both_parts.* from (
-    (select m.* from unnest((b).late_xids) late cross join lateral (
-       select l.xid, l.msg_id, l.enqueued_at, l.body from quantumflow.message l
-        where l.stream_id = read_log.stream_id and l.xid = late and (l.xid, l.msg_id) > ((b).after_xid, (b).after_id)
-        order by l.xid, l.msg_id limit read_log.max) m)
-    union all
-    (select m.xid, m.msg_id, m.enqueued_at, m.body from quantumflow.message m
-      where m.stream_id = read_log.stream_id and (m.xid, m.msg_id) > ((b).lower_xid, (b).lower_id)
-        and m.xid < pg_snapshot_xmax(win) and pg_visible_in_snapshot(m.xid, win)
-      order by m.xid, m.msg_id limit read_log.max)) both_parts
-   order by 1, 2 limit read_log.max
+-- A batch of one part of what a cursor has before it. backlog: what was copied before a segment was cut; late; log.
+create function quantumflow.read_part(part text, c quantumflow.cursor_position, stream_id int, b quantumflow.bounds,
+                                      win pg_snapshot, max int)
+returns table (seq bigint, xid xid8, msg_id bigint, enqueued_at timestamptz, body text) language sql stable as $$
+  (select k.seq, k.xid, k.msg_id, k.enqueued_at, k.body from quantumflow.backlog k
+    where part = 'backlog' and k.cursor_id = (c).cursor_id and k.seq > (c).backlog_taken
+    order by k.cursor_id, k.seq limit read_part.max)
+  union all
+  select null, l.* from quantumflow.read_late(read_part.stream_id, (b).late_xids, (b).after_xid, (b).after_id, read_part.max) l
+   where part = 'late'
+  union all
+  select null, m.* from quantumflow.read_log(read_part.stream_id, (b).lower_xid, (b).lower_id, win, read_part.max) m
+   where part = 'log'
 $$;
 
--- Which part of its window a cursor reads next, in this order; a batch is of one part, so that it needs no sorting.
--- backlog: what was copied before a segment was cut; late: transactions that were in progress at `done`; log: the rest.
-create function quantumflow.next_part(c quantumflow.cursor_position, b quantumflow.bounds, stream_id int) returns text
-language plpgsql stable as $$
-begin
-  if c.backlog_put > c.backlog_taken then return 'backlog'; end if;
-  if cardinality(b.late_xids) > 0
-     and exists (select from unnest(b.late_xids) late, quantumflow.message l
-                  where l.stream_id = next_part.stream_id and l.xid = late and (l.xid, l.msg_id) > (b.after_xid, b.after_id)) then
-    return 'late';
-  end if;
-  return 'log';
-end $$;
+-- Behind a message of the same key that waits for its retry, later ones wait too: they go from the batch to the retries.
+create function quantumflow.park(part text, c quantumflow.cursor_position, stream_id int, b quantumflow.bounds,
+                                 win pg_snapshot, max int, waiting_keys text[], key_path text[]) returns bigint[]
+language sql as $$
+  with parked as (
+    insert into quantumflow.retry (cursor_id, xid, msg_id, ordering_key, enqueued_at, body, attempts, due_at)
+    select (c).cursor_id, t.xid, t.msg_id, t.body::jsonb #>> key_path, t.enqueued_at, t.body, 0, '-infinity'
+      from quantumflow.read_part(part, c, park.stream_id, b, win, max) t
+     where t.body::jsonb #>> key_path = any (waiting_keys)
+    returning msg_id)
+  select coalesce(array_agg(p.msg_id), '{}') from parked p
+$$;
 
--- Locks a cursor of the group that has work and is free, and is none of `tried`, until the transaction ends; its newest
--- position, or null.
-create function quantumflow.lock_cursor(queue text, consumer_group text, only_cursor int, tried int[])
-returns quantumflow.cursor_position
-language plpgsql as $$
-declare
-  r record;
-  c quantumflow.cursor_position;
+-- ── Taking ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+-- Ends a take: the cursor's next position, behind the `n` messages that were read. last_xid, last_id: the last of them, where
+-- the window may have more.
+create function quantumflow.move_cursor(c quantumflow.cursor_position, part text, n int, win pg_snapshot, last_xid xid8, last_id bigint)
+returns void language plpgsql as $$
 begin
-  for r in select v.cursor_id from quantumflow.reader v
-            where v.queue_name = lock_cursor.queue and v.consumer_group = lock_cursor.consumer_group
-              and (lock_cursor.only_cursor is null or v.cursor_id = lock_cursor.only_cursor)
-              and v.cursor_id <> all (lock_cursor.tried)
-              and (quantumflow.has_new(v.cursor_id, v.stream_id)
-                   or (quantumflow.has_retries(v.cursor_id)
-                       and quantumflow.next_retry_at(v.cursor_id) <= clock_timestamp()))
-            order by random()
-  loop
-    continue when not pg_try_advisory_xact_lock(quantumflow.cursor_lock_class(), r.cursor_id);
-    -- Its work may have been taken between the look and the lock.
-    select * into c from quantumflow.cursor_position p
-     where p.cursor_id = r.cursor_id order by p.cursor_id desc, p.seq desc limit 1;
-    return c;
-  end loop;
-  return null;
+  if part = 'backlog' then
+    insert into quantumflow.cursor_position (cursor_id, seq, done, win, pos_xid, pos_id, backlog_put, backlog_taken, taken)
+    values (c.cursor_id, c.seq + 1, c.done, c.win, c.pos_xid, c.pos_id, c.backlog_put, c.backlog_taken + n, c.taken + n);
+  elsif last_xid is null then
+    insert into quantumflow.cursor_position (cursor_id, seq, done, backlog_put, backlog_taken, taken)
+    values (c.cursor_id, c.seq + 1, win, c.backlog_put, c.backlog_taken, c.taken + n);
+  else
+    insert into quantumflow.cursor_position (cursor_id, seq, done, win, pos_xid, pos_id, backlog_put, backlog_taken, taken)
+    values (c.cursor_id, c.seq + 1, c.done, win, last_xid, last_id, c.backlog_put, c.backlog_taken, c.taken + n);
+  end if;
 end $$;
 
 -- The batch of one lane that has work and is free: what a worker of a daemon takes. `only_cursor` takes from that one.
--- Order: due retries, the backlog, the log. One function, since every further one would copy the batch once more.
+-- Order: due retries, the backlog, the log. The rows go straight from the scan to the caller: a batch kept aside to look at
+-- its end costs more than to look for its end once more.
 create function quantumflow.take_lane(queue text, consumer_group text, max int, only_cursor int default null)
 returns setof quantumflow.delivery language plpgsql
 set enable_seqscan = off set enable_bitmapscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
 declare
+  r record;
   c quantumflow.cursor_position;
-  of_stream int;
   win pg_snapshot;
   b quantumflow.bounds;
   part text;
   waiting_keys text[];
-  key_path text[];
+  parked bigint[];
   wanted int;
-  tried int[] := '{}';
+  n int;
+  last_xid xid8;
+  last_id bigint;
 begin
   perform quantumflow.check_take(queue, consumer_group, max);
+  for r in select w.cursor_id, w.stream_id, w.ordering_key, w.retired_at from quantumflow.work w
+            where w.queue_name = take_lane.queue and w.consumer_group = take_lane.consumer_group
+              and (only_cursor is null or w.cursor_id = only_cursor)
+              and (w.has_new or (w.has_retries and quantumflow.next_retry_at(w.cursor_id) <= clock_timestamp())
+                   or w.retired_at is not null)
+            order by w.retired_at is not null desc, random()
   loop
-    c := quantumflow.lock_cursor(queue, consumer_group, only_cursor, tried);
-    if c.cursor_id is null then return; end if;
-    tried := tried || c.cursor_id;
-    wanted := max;
-    waiting_keys := null;
+    if r.retired_at is not null then
+      perform quantumflow.subscribe(queue, consumer_group);  -- it is back: from now on
+      continue;
+    end if;
+    continue when not pg_try_advisory_xact_lock(quantumflow.cursor_lock_class(), r.cursor_id);
+    -- Its work may have been taken between the look and the lock.
+    select p.* into c from quantumflow.cursor_position p
+     where p.cursor_id = r.cursor_id order by p.cursor_id desc, p.seq desc limit 1;
     perform set_config('quantumflow.in_hand',
       coalesce(current_setting('quantumflow.in_hand', true), '') || c.cursor_id || ':' || c.seq || ',', true);
-    if exists (select from quantumflow.retry r where r.cursor_id = c.cursor_id) then
+    wanted := max;
+    waiting_keys := null;
+    parked := null;
+    last_xid := null;
+    if exists (select from quantumflow.retry t where t.cursor_id = c.cursor_id) then
       return query select * from quantumflow.take_due_retries(c.cursor_id, max);
-      get diagnostics wanted = row_count;
-      wanted := max - wanted;
+      get diagnostics n = row_count;
+      wanted := max - n;
       if wanted <= 0 then return; end if;
       -- Of a key whose retries are all in this batch, what follows may be in it, too.
-      waiting_keys := array(select distinct r.ordering_key from quantumflow.retry r
-                             where r.cursor_id = c.cursor_id and r.ordering_key is not null and r.taken_by is null);
+      waiting_keys := nullif(array(select distinct t.ordering_key from quantumflow.retry t
+                                    where t.cursor_id = c.cursor_id and t.ordering_key is not null and t.taken_by is null), '{}');
     end if;
-    select v.stream_id, q.ordering_key into of_stream, key_path
-      from quantumflow.reader v join quantumflow.queue q using (queue_id) where v.cursor_id = c.cursor_id;
-    win := coalesce(c.win, quantumflow.snapshot_without_own());
-    b := quantumflow.bounds_of(c, win);
-    part := quantumflow.next_part(c, b, of_stream);
-    return query
-      with batch as materialized (  -- each part comes in order, and two of the three are empty
-        (select k.seq, k.xid, k.msg_id, k.enqueued_at, k.body from quantumflow.backlog k
-          where part = 'backlog' and k.cursor_id = c.cursor_id and k.seq > c.backlog_taken
-          order by k.cursor_id, k.seq limit wanted)
-        union all
-        (select null, l.xid, l.msg_id, l.enqueued_at, l.body from unnest(b.late_xids) late, quantumflow.message l
-          where part = 'late' and l.stream_id = of_stream and l.xid = late and (l.xid, l.msg_id) > (b.after_xid, b.after_id)
-          order by l.xid, l.msg_id limit wanted)
-        union all
-        -- One lower bound only: with "xid >= a" and "(xid, msg_id) > (b, c)" together the btree scan would start at the lower
-        -- of the two, the oldest row kept.
-        (select null, m.xid, m.msg_id, m.enqueued_at, m.body from quantumflow.message m
-          where part = 'log' and m.stream_id = of_stream and (m.xid, m.msg_id) > (b.lower_xid, b.lower_id)
-            and m.xid < pg_snapshot_xmax(win) and pg_visible_in_snapshot(m.xid, win)
-          order by m.xid, m.msg_id limit wanted)),
-      ends as (select count(*) as n, max(t.seq) as seq, max(t.xid) as xid from batch t),
-      last as (select e.*, (select max(t.msg_id) from batch t where t.xid = e.xid) as msg_id,
-                      part = 'late' or e.n = wanted as goes_on from ends e),
-      moved as (
-        insert into quantumflow.cursor_position (cursor_id, seq, done, win, pos_xid, pos_id, backlog_put, backlog_taken, taken)
-        select c.cursor_id, c.seq + 1,
-               case when part = 'backlog' or l.goes_on then c.done else win end,
-               case when part = 'backlog' then c.win when l.goes_on then win end,
-               case when part = 'backlog' then c.pos_xid when l.goes_on then l.xid end,
-               case when part = 'backlog' then c.pos_id when l.goes_on then l.msg_id end,
-               c.backlog_put, coalesce(l.seq, c.backlog_taken), c.taken + l.n
-          from last l where l.n > 0 or c.win is not null),
-      -- Behind a message of the same key that waits for its retry, this one waits too.
-      parked as (
-        insert into quantumflow.retry (cursor_id, xid, msg_id, ordering_key, enqueued_at, body, attempts, due_at)
-        select c.cursor_id, t.xid, t.msg_id, t.body::jsonb #>> key_path, t.enqueued_at, t.body, 0, '-infinity'
-          from batch t where cardinality(waiting_keys) > 0 and t.body::jsonb #>> key_path = any (waiting_keys)
-        returning msg_id)
-      select t.msg_id, t.body, t.enqueued_at, 0, c.cursor_id from batch t
-       where coalesce(cardinality(waiting_keys), 0) = 0 or t.msg_id not in (select p.msg_id from parked p);
+    win := coalesce(c.win, case when pg_current_xact_id_if_assigned() is null then pg_current_snapshot()
+                                else quantumflow.snapshot_without_own() end);
+    b := quantumflow.bounds_of(c.done, c.pos_xid, c.pos_id, win);
+    part := case when c.backlog_put > c.backlog_taken then 'backlog' else 'log' end;
+    if part = 'log' and cardinality(b.late_xids) > 0
+       and exists (select from quantumflow.read_late(r.stream_id, b.late_xids, b.after_xid, b.after_id, 1)) then
+      part := 'late';
+    end if;
+    if waiting_keys is not null then
+      parked := quantumflow.park(part, c, r.stream_id, b, win, wanted, waiting_keys, r.ordering_key);
+    end if;
+    if part = 'log' and parked is null then  -- nearly always
+      return query select l.msg_id, l.body, l.enqueued_at, 0, c.cursor_id
+                     from quantumflow.read_log(r.stream_id, b.lower_xid, b.lower_id, win, wanted) l;
+      get diagnostics n = row_count;
+    else
+      return query select l.msg_id, l.body, l.enqueued_at, 0, c.cursor_id
+                     from quantumflow.read_part(part, c, r.stream_id, b, win, wanted) l where l.msg_id <> all (coalesce(parked, '{}'));
+      get diagnostics n = row_count;
+      n := n + coalesce(cardinality(parked), 0);
+    end if;
+    if part = 'log' and n = wanted then
+      select l.xid, l.msg_id into last_xid, last_id
+        from quantumflow.read_log(r.stream_id, b.lower_xid, b.lower_id, win, wanted) l offset n - 1;
+    elsif part = 'late' then
+      select l.xid, l.msg_id into last_xid, last_id
+        from quantumflow.read_late(r.stream_id, b.late_xids, b.after_xid, b.after_id, wanted) l offset n - 1;
+    end if;
+    if n > 0 or c.win is not null then perform quantumflow.move_cursor(c, part, n, win, last_xid, last_id); end if;
     -- A window may have nothing left; then it is closed now, and another lane's turn.
-    exit when found or wanted < max;
+    if n > 0 or wanted < max then return; end if;
   end loop;
+  if not found then perform quantumflow.check_subscribed(queue, consumer_group); end if;
 end $$;
 
 -- The newest position must be seen: under a snapshot kept for the whole transaction a batch could be taken twice.
@@ -331,21 +346,22 @@ begin
 end $$;
 
 create function quantumflow.check_take(queue text, consumer_group text, max int) returns void language plpgsql as $$
-declare has_retired boolean;
 begin
   perform quantumflow.check_reader(queue, consumer_group);
   perform quantumflow.check_isolation('take');
   if max is null or max not between 1 and 10000 then
     raise exception 'max: expected 1 to 10000' using errcode = 'invalid_parameter_value';
   end if;
-  select bool_or(r.retired_at is not null) into has_retired from quantumflow.reader r
-   where r.queue_name = check_take.queue and r.consumer_group = check_take.consumer_group;
-  if has_retired is null then
+end $$;
+
+-- Asked only of a group that found nothing to take.
+create function quantumflow.check_subscribed(queue text, consumer_group text) returns void language plpgsql stable as $$
+begin
+  if not exists (select from quantumflow.reader r
+                  where r.queue_name = check_subscribed.queue and r.consumer_group = check_subscribed.consumer_group) then
     perform quantumflow.find_queue(queue);
     raise exception 'consumer_group: "%" is not subscribed to queue "%"', left(consumer_group, 100), queue
       using errcode = 'undefined_object', hint = 'call quantumflow.subscribe(queue, consumer_group) once';
-  elsif has_retired then
-    perform quantumflow.subscribe(queue, consumer_group);  -- it is back: from now on
   end if;
 end $$;
 
@@ -365,8 +381,9 @@ begin
                    from quantumflow.take_lane(queue, consumer_group, remaining, cursor) d;
     get diagnostics found_rows = row_count;
     remaining := remaining - found_rows;
-    exit when remaining <= 0;
+    if remaining <= 0 then return; end if;
   end loop;
+  if not found then perform quantumflow.check_subscribed(queue, consumer_group); end if;
 end $$;
 comment on function quantumflow.take is
   'Takes up to max messages in the caller''s transaction: COMMIT acknowledges them, ROLLBACK or a lost connection gives them back at once. Needs READ COMMITTED.';

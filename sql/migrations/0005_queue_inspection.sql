@@ -21,14 +21,50 @@ create view quantumflow.unread as
   select v.queue_name, v.stream_id, v.recipient, v.cursor_id, v.consumer_group, k.msg_id, k.xid, k.enqueued_at, k.body
     from quantumflow.position v join quantumflow.backlog k on k.cursor_id = v.cursor_id and k.seq > v.backlog_taken;
 
--- The figures of one queue, or of all. Counts what the log holds: rotation bounds that.
+-- Where every reader stands, in numbers. `oldest` is the message that is next in its turn. Counts no further back than
+-- count_messages() did.
+create function quantumflow.reader_figures(only_queue text)
+returns table (queue_name text, stream_id int, cursor_id int, consumer_group text, published bigint, pending bigint,
+               taken bigint, oldest timestamptz)
+language sql stable set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
+  with published as materialized (
+    select s.stream_id, coalesce(c.n, 0) + coalesce(b.n, 0) as n
+      from quantumflow.counted t cross join quantumflow.stream s
+      left join quantumflow.stream_count c using (stream_id)
+      left join quantumflow.count_between((select upto from quantumflow.counted)) b using (stream_id))
+  select q.name, s.stream_id, v.cursor_id, v.consumer_group, p.n, w.pending, v.taken,
+         case when w.pending > 0 then (
+           select min(first.enqueued_at) from (
+             (select k.enqueued_at from quantumflow.backlog k
+               where k.cursor_id = v.cursor_id and k.seq > v.backlog_taken order by k.cursor_id, k.seq limit 1)
+             union all
+             (select m.enqueued_at from quantumflow.message m
+               where m.stream_id = v.stream_id and (m.xid, m.msg_id) > (f.lower_xid, f.lower_id)
+               order by m.xid, m.msg_id limit 1)
+             union all
+             (select m.enqueued_at from unnest(f.late_xids) late, quantumflow.message m
+               where m.stream_id = v.stream_id and m.xid = late and (m.xid <> f.pos_xid or m.msg_id > f.pos_id) is not false
+               limit 1)) first) end
+    from quantumflow.queue q join quantumflow.stream s using (queue_id) join published p using (stream_id)
+    left join quantumflow.position v using (stream_id) left join quantumflow.cursor c using (cursor_id)
+    left join quantumflow.frontier f on f.stream_id = v.stream_id and f.cursor_id is not distinct from v.cursor_id
+    cross join lateral (select case when v.retired_at is null then coalesce(p.n - coalesce(c.skipped, 0) - v.taken, 0) else 0 end as pending) w
+   where only_queue is null or q.name = only_queue
+$$;
+
+-- The figures of one queue, or of all. For each reader: published - skipped = pending + retrying + dlq + consumed + purged.
 create function quantumflow.queue_figures(only_queue text)
 returns table (queue_name text, audience text, pending bigint, oldest_age_seconds double precision, retrying bigint,
                dlq bigint, published_total bigint, consumed_total bigint, purged_total bigint, readers bigint)
 language sql stable as $$
-  with log as (
-    select v.queue_name, count(*) as pending, min(v.enqueued_at) as oldest from quantumflow.unread v
-     where only_queue is null or v.queue_name = only_queue group by 1),
+  with figures as materialized (select * from quantumflow.reader_figures(only_queue)),
+  reading as (
+    select f.queue_name, sum(f.pending)::bigint as pending, min(f.oldest) as oldest, sum(f.taken)::bigint as taken,
+           count(distinct f.consumer_group) as readers
+      from figures f group by 1),
+  published as (
+    select s.queue_name, sum(s.published)::bigint as n
+      from (select distinct f.queue_name, f.stream_id, f.published from figures f) s group by 1),
   waiting as (
     select v.queue_name, count(*) as retrying, min(t.enqueued_at) as oldest
       from quantumflow.retry t join quantumflow.reader v using (cursor_id)
@@ -38,25 +74,16 @@ language sql stable as $$
      where only_queue is null or v.queue_name = only_queue group by 1),
   purged as (
     select v.queue_name, count(*) as n from quantumflow.operator_action t join quantumflow.reader v using (cursor_id)
-     where t.action = 'purge' and (only_queue is null or v.queue_name = only_queue) group by 1),
-  taken as (
-    select v.queue_name, sum(v.taken)::bigint as taken, count(distinct v.consumer_group) as readers
-      from quantumflow.position v
-     where only_queue is null or v.queue_name = only_queue group by 1),
-  published as (
-    select q.name as queue_name,
-           sum(s.truncated_total + (select count(*) from quantumflow.message m where m.stream_id = s.stream_id))::bigint as n
-      from quantumflow.queue q join quantumflow.stream s using (queue_id)
-     where only_queue is null or q.name = only_queue group by 1)
-  select q.name, q.audience, coalesce(log.pending, 0),
-         coalesce(extract(epoch from clock_timestamp() - least(log.oldest, waiting.oldest)), 0)::double precision,
+     where t.action = 'purge' and (only_queue is null or v.queue_name = only_queue) group by 1)
+  select q.name, q.audience, coalesce(reading.pending, 0),
+         coalesce(extract(epoch from clock_timestamp() - least(reading.oldest, waiting.oldest)), 0)::double precision,
          coalesce(waiting.retrying, 0), coalesce(dead.dlq, 0), coalesce(published.n, 0),
-         coalesce(taken.taken, 0) - coalesce(waiting.retrying, 0) - coalesce(dead.dlq, 0) - coalesce(purged.n, 0),
-         coalesce(purged.n, 0), coalesce(taken.readers, 0)
+         coalesce(reading.taken, 0) - coalesce(waiting.retrying, 0) - coalesce(dead.dlq, 0) - coalesce(purged.n, 0),
+         coalesce(purged.n, 0), coalesce(reading.readers, 0)
     from quantumflow.queue q
-    left join log on log.queue_name = q.name left join waiting on waiting.queue_name = q.name
+    left join reading on reading.queue_name = q.name left join waiting on waiting.queue_name = q.name
     left join dead on dead.queue_name = q.name left join purged on purged.queue_name = q.name
-    left join taken on taken.queue_name = q.name left join published on published.queue_name = q.name
+    left join published on published.queue_name = q.name
    where only_queue is null or q.name = only_queue
    order by q.name
 $$;

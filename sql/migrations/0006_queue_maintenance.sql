@@ -26,29 +26,31 @@ begin
   return trimmed + quantumflow.trim_producers() + quantumflow.trim_effects();
 end $$;
 
+-- ── Counting ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+-- Counts what was published since the last time, each message once; list_queues() then has little left to count.
+create function quantumflow.count_messages() returns bigint language plpgsql as $$
+declare
+  seen pg_snapshot;
+  now_at pg_snapshot;
+  added bigint;
+begin
+  perform quantumflow.check_isolation('count_messages');
+  select t.upto into seen from quantumflow.counted t for update skip locked;
+  if not found then return 0; end if;  -- another one is at it
+  now_at := quantumflow.snapshot_without_own();
+  with fresh as materialized (select b.* from quantumflow.count_between(seen, now_at) b),
+  kept as (insert into quantumflow.stream_count as t (stream_id, n) select f.* from fresh f
+             on conflict (stream_id) do update set n = t.n + excluded.n)
+  select coalesce(sum(f.n), 0) into added from fresh f;
+  if added > 0 then update quantumflow.counted t set upto = now_at; end if;
+  return added;
+end $$;
+
 -- ── Who still needs a segment ──────────────────────────────────────────────────────────────────────────────────────
 
--- Every reader whose messages must not be cut, and the part of the log that it has not taken: what lies behind the lower
--- bound, and the transactions that were in progress. A stream of a shared queue that nobody reads yet keeps everything for
--- its first group (cursor_id is null).
-create view quantumflow.frontier as
-  select s.stream_id, s.queue_id, c.cursor_id, c.consumer_group, p.pos_xid, p.pos_id,
-         case when p.pos_xid >= pg_snapshot_xmax(p.done) then p.pos_xid else pg_snapshot_xmax(p.done) end as lower_xid,
-         case when p.pos_xid >= pg_snapshot_xmax(p.done) then p.pos_id else 0 end as lower_id,
-         array(select x from pg_snapshot_xip(p.done) x where x >= coalesce(p.pos_xid, '0'))
-           || array(select pg_snapshot_xip(p.win)) as late_xids
-    from quantumflow.stream s join quantumflow.cursor c using (stream_id)
-    cross join lateral (
-      select t.done, t.win, t.pos_xid, t.pos_id from quantumflow.cursor_position t
-       where t.cursor_id = c.cursor_id order by t.cursor_id desc, t.seq desc limit 1) p
-   where c.retired_at is null
-  union all
-  select s.stream_id, s.queue_id, null, quantumflow.unclaimed(), null, null, '0', 0, '{}'
-    from quantumflow.stream s
-   where s.lane is not null and not exists (select from quantumflow.cursor c where c.stream_id = s.stream_id);
-
--- The readers that have something left in the segment. Exact under the lock of rotate(): then no row of the segment is
--- uncommitted, and every reader is visible.
+-- The readers that have something left in the segment. Exact under the locks of truncate_segment(): then no row of the
+-- segment is uncommitted, and every reader is visible.
 create function quantumflow.readers_of_segment(segment int)
 returns table (stream_id int, cursor_id int, queue_name text, consumer_group text) language plpgsql stable
 set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
@@ -85,10 +87,13 @@ begin
   select * into c from quantumflow.cursor_position p
    where p.cursor_id = move_to_backlog.cursor_id order by p.cursor_id desc, p.seq desc limit 1;
   win := coalesce(c.win, quantumflow.snapshot_without_own());
-  b := quantumflow.bounds_of(c, win);
+  b := quantumflow.bounds_of(c.done, c.pos_xid, c.pos_id, win);
   with batch as materialized (
     select m.*, row_number() over (order by m.xid, m.msg_id) as place
-      from quantumflow.read_log(move_to_backlog.stream_id, b, win, move_to_backlog.max) m),
+      from (select * from quantumflow.read_late(move_to_backlog.stream_id, b.late_xids, b.after_xid, b.after_id, move_to_backlog.max)
+            union all
+            select * from quantumflow.read_log(move_to_backlog.stream_id, b.lower_xid, b.lower_id, win, move_to_backlog.max)
+            order by 1, 2 limit move_to_backlog.max) m),
   kept as (
     insert into quantumflow.backlog (cursor_id, seq, xid, msg_id, enqueued_at, body)
     select c.cursor_id, c.backlog_put + t.place, t.xid, t.msg_id, t.enqueued_at, t.body from batch t),
@@ -128,7 +133,7 @@ begin
       -- As subscribe does, whose group would else not find the place that it should take over.
       perform from quantumflow.stream s where s.stream_id = r.stream_id for update skip locked;
       continue when not found or exists (select from quantumflow.cursor c where c.stream_id = r.stream_id);
-      perform quantumflow.add_cursor(r.stream_id, quantumflow.unclaimed(), quantumflow.beginning());
+      perform quantumflow.add_cursor(r.stream_id, quantumflow.unclaimed(), true);
       select c.cursor_id into r.cursor_id from quantumflow.cursor c
        where c.stream_id = r.stream_id and c.consumer_group = quantumflow.unclaimed();
     end if;
@@ -156,28 +161,10 @@ create function quantumflow.holders_of_segment(segment int) returns text languag
     from quantumflow.readers_of_segment(holders_of_segment.segment) having count(*) > 0
 $$;
 
--- The segment's messages that were not visible in `seen`, by stream.
-create function quantumflow.count_late(segment int, seen pg_snapshot) returns table (stream_id int, n bigint)
-language plpgsql stable set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
-begin
-  return query execute format($sql$
-    select * from (
-      select s.stream_id,
-             (select count(*) from quantumflow.message_%1$s m
-               where m.stream_id = s.stream_id and m.xid >= pg_snapshot_xmax($1))
-             + (select count(*) from unnest(array(select pg_snapshot_xip($1))) late, quantumflow.message_%1$s m
-                 where m.stream_id = s.stream_id and m.xid = late) as n
-        from quantumflow.stream s) t where t.n > 0$sql$, segment) using seen;
-end $$;
-
--- Truncates a closed segment if every reader is through with it. The locks are waited for no longer than lock_timeout, and
--- held for the test and the TRUNCATE only, which take milliseconds.
+-- Truncates a closed segment if every reader is through with it. The locks are waited for no longer than lock_timeout.
 create function quantumflow.truncate_segment(segment int) returns boolean language plpgsql as $$
 declare
   held text := quantumflow.holders_of_segment(segment);
-  counted pg_snapshot;
-  ids int[];
-  counts bigint[];
 begin
   if held is not null then
     perform quantumflow.note_held(segment, held);
@@ -189,24 +176,20 @@ begin
     perform quantumflow.note_held(segment, held);
     return false;
   end if;
-  -- Counted before the lock; under it only what came since.
-  execute format('select pg_current_snapshot(), array_agg(stream_id), array_agg(n)
-                    from (select stream_id, count(*) as n from quantumflow.message_%s group by 1) c', segment)
-    into counted, ids, counts;
   begin
+    perform from quantumflow.counted for update;  -- what is cut here must not be counted elsewhere meanwhile
     -- A reader that is being added may need rows that nobody else does. In the order of one who adds a reader and publishes.
     lock table quantumflow.cursor in share mode;
-    execute format('lock table quantumflow.message_%s in access exclusive mode', segment);
+    -- Nobody writes to it from here on, and readers only get further: what the test finds holds until the TRUNCATE, and takers
+    -- are kept out for that alone.
+    execute format('lock table quantumflow.message_%s in share mode', segment);
     held := quantumflow.holders_of_segment(segment);
     if held is not null then
       raise lock_not_available using message = held;  -- gives the locks back
     end if;
-    update quantumflow.stream s set truncated_total = s.truncated_total + c.n
-      from (select parts.stream_id, sum(parts.n)::bigint as n
-              from (select * from unnest(ids, counts) t(stream_id, n)
-                    union all select * from quantumflow.count_late(truncate_segment.segment, counted)) parts
-             group by parts.stream_id) c
-     where s.stream_id = c.stream_id;
+    insert into quantumflow.stream_count as t (stream_id, n)
+    select b.* from quantumflow.counted c, quantumflow.count_between(c.upto, of_segment => truncate_segment.segment) b
+      on conflict (stream_id) do update set n = t.n + excluded.n;
     execute format('truncate quantumflow.message_%s', segment);
   exception when lock_not_available then
     perform quantumflow.note_held(segment, coalesce(held, 'its lock was not free: ' || quantumflow.oldest_user(segment, '0 s'), 'its lock was not free'));
@@ -230,16 +213,16 @@ create function quantumflow.oldest_user(segment int, for_longer_than interval) r
 $$;
 
 -- Truncates what is read, and moves publishers on to an empty segment once the current one is `after` old or larger than
--- max_bytes. One who read `current_segment` before that may still write to the old one, even after it was truncated: every
--- segment is always read, so such a message is late at most. Returns a row a segment, none when another one is at it.
+-- max_bytes. One who looked before that may still write to the old one, even after it was truncated: every segment is always
+-- read, so such a message is late at most. Returns a row a segment, none when another one is at it.
 create function quantumflow.rotate(after interval default '60 s', max_bytes bigint default 1073741824,
                                    lock_timeout_ms int default 100)
 returns table (segment int, state text, bytes bigint, held_by text, held_seconds double precision) language plpgsql as $$
 #variable_conflict use_column
 declare
   old_timeout text := current_setting('lock_timeout');
-  now_at quantumflow.current_segment;
-  next_one int;
+  now_at int := pg_sequence_last_value('quantumflow.current_segment');
+  next_one int := (now_at + 1) % 3;
   old record;
 begin
   perform quantumflow.check_isolation('rotate');
@@ -249,15 +232,17 @@ begin
     perform quantumflow.truncate_segment(old.segment);
   end loop;
   perform set_config('lock_timeout', old_timeout, true);
-  select * into now_at from quantumflow.current_segment;
-  next_one := (now_at.segment + 1) % 3;
-  if pg_relation_size(format('quantumflow.message_%s', now_at.segment)) > 0
-     and (now_at.since <= clock_timestamp() - rotate.after
-          or pg_total_relation_size(format('quantumflow.message_%s', now_at.segment)) >= rotate.max_bytes)
+  if exists (select from quantumflow.segment g
+              where g.segment = now_at and pg_relation_size(format('quantumflow.message_%s', now_at)) > 0
+                and (g.opened_at <= clock_timestamp() - rotate.after
+                     or pg_total_relation_size(format('quantumflow.message_%s', now_at)) >= rotate.max_bytes))
      and exists (select from quantumflow.segment g where g.segment = next_one and g.closed_at is null) then
-    update quantumflow.current_segment set segment = next_one, since = clock_timestamp();
-    update quantumflow.segment g set closed_at = clock_timestamp() where g.segment = now_at.segment;
+    update quantumflow.segment g set opened_at = clock_timestamp() where g.segment = next_one;
+    -- Stays where this transaction fails after it; closing below does not depend on who moved on.
+    now_at := setval('quantumflow.current_segment', next_one);
   end if;
+  update quantumflow.segment g set closed_at = clock_timestamp()
+   where g.segment <> now_at and g.closed_at is null and pg_relation_size(format('quantumflow.message_%s', g.segment)) > 0;
   return query select * from quantumflow.segments();
 end $$;
 comment on function quantumflow.rotate is
@@ -267,11 +252,11 @@ comment on function quantumflow.rotate is
 create function quantumflow.segments()
 returns table (segment int, state text, bytes bigint, held_by text, held_seconds double precision) language sql stable as $$
   select g.segment::int,
-         case when g.segment = c.segment then 'current' when g.closed_at is null then 'empty'
+         case when g.segment = pg_sequence_last_value('quantumflow.current_segment') then 'current' when g.closed_at is null then 'empty'
               when g.held_by is null then 'closed' else 'held' end,
          pg_total_relation_size(format('quantumflow.message_%s', g.segment)), g.held_by,
          extract(epoch from clock_timestamp() - g.held_since)::double precision
-    from quantumflow.segment g cross join quantumflow.current_segment c order by g.segment
+    from quantumflow.segment g order by g.segment
 $$;
 
 -- ── Instances that never came back ─────────────────────────────────────────────────────────────────────────────────
@@ -283,7 +268,7 @@ create function quantumflow.silent_instances(silent_for interval) returns setof 
     from quantumflow.cursor c join quantumflow.stream s using (stream_id)
     cross join lateral (select p.* from quantumflow.cursor_position p where p.cursor_id = c.cursor_id
                          order by p.cursor_id desc, p.seq desc limit 1) p
-   where s.lane is null and c.retired_at is null
+   where (s.lane is null or c.consumer_group = quantumflow.unclaimed()) and c.retired_at is null
    group by c.consumer_group
   having max(p.taken_at) <= clock_timestamp() - silent_for
      and bool_or(exists (select from quantumflow.backlog k
@@ -332,7 +317,7 @@ begin
   return from_backlog + from_retry;
 end $$;
 
--- What waits for a silent instance becomes dead letters. Broadcasts are not kept for it any more until it subscribes or
+-- What waits for a silent instance becomes dead letters, and what is on a queue that nobody has ever read. Broadcasts are not kept for it any more until it subscribes or
 -- takes again; what is sent to it alone still is, for as long.
 create function quantumflow.expire_instances(silent_for interval default '7 days', lock_timeout_ms int default 100)
 returns table (instance text, dead_letters bigint) language plpgsql as $$
@@ -348,13 +333,16 @@ begin
   for instance in select * from quantumflow.silent_instances(silent_for) loop
     dead_letters := 0;
     for c in select t.cursor_id, t.stream_id, s.recipient from quantumflow.cursor t join quantumflow.stream s using (stream_id)
-              where t.consumer_group = instance and s.lane is null and t.retired_at is null order by t.cursor_id
+              where t.consumer_group = instance and (s.lane is null or instance = quantumflow.unclaimed())
+                and t.retired_at is null order by t.cursor_id
     loop
       buried := quantumflow.bury_waiting(c.cursor_id, c.stream_id,
-                                         format('the instance took nothing for %s', silent_for));
+                                         case when instance = quantumflow.unclaimed()
+                                              then format('nobody subscribed to the queue for %s', silent_for)
+                                              else format('the instance took nothing for %s', silent_for) end);
       if buried is null then continue; end if;  -- at work after all
       dead_letters := dead_letters + buried;
-      if c.recipient is null then
+      if c.recipient is null and instance <> quantumflow.unclaimed() then
         update quantumflow.cursor t set retired_at = clock_timestamp() where t.cursor_id = c.cursor_id;
       end if;
     end loop;

@@ -52,13 +52,13 @@ declare
 begin
   perform quantumflow.check_isolation('rebase');
   if quantumflow.is_at_home() then return 0; end if;
-  lock table quantumflow.stream, quantumflow.cursor, quantumflow.cursor_position, quantumflow.message_0, quantumflow.message_1,
+  lock table quantumflow.counted, quantumflow.stream, quantumflow.cursor, quantumflow.cursor_position, quantumflow.message_0, quantumflow.message_1,
     quantumflow.message_2, quantumflow.backlog, quantumflow.retry, quantumflow.dead_letter in access exclusive mode;
   for s in select t.stream_id from quantumflow.stream t
             where t.lane is not null and not exists (select from quantumflow.cursor r where r.stream_id = t.stream_id)
               and exists (select from quantumflow.message m where m.stream_id = t.stream_id)
   loop
-    perform quantumflow.add_cursor(s.stream_id, quantumflow.unclaimed(), quantumflow.beginning());
+    perform quantumflow.add_cursor(s.stream_id, quantumflow.unclaimed(), true);
   end loop;
   for c in select * from quantumflow.position p where p.cursor_id is not null order by p.cursor_id loop
     pending := pending + quantumflow.rebase_cursor(c);
@@ -69,8 +69,14 @@ begin
   update quantumflow.retry set xid = '1';
   update quantumflow.dead_letter set xid = '1';
   update quantumflow.backlog set xid = '1' where xid <> '1';
-  update quantumflow.stream t set truncated_total = t.truncated_total + m.n
-    from (select m.stream_id, count(*) as n from quantumflow.message m group by 1) m where m.stream_id = t.stream_id;
+  insert into quantumflow.stream_count as t (stream_id, n)
+  select m.stream_id, count(*) from (
+      select t.stream_id, t.xid, t.xmin from quantumflow.message_0 t union all
+      select t.stream_id, t.xid, t.xmin from quantumflow.message_1 t union all
+      select t.stream_id, t.xid, t.xmin from quantumflow.message_2 t) m, quantumflow.counted seen
+   where m.xmin = m.xid::xid or not pg_visible_in_snapshot(m.xid, seen.upto) group by 1
+    on conflict (stream_id) do update set n = t.n + excluded.n;
+  update quantumflow.counted set upto = quantumflow.snapshot_without_own();
   truncate quantumflow.message_0, quantumflow.message_1, quantumflow.message_2;
   update quantumflow.segment set closed_at = null, truncated_at = clock_timestamp(), held_by = null, held_since = null;
   update quantumflow.origin set rebased_at = clock_timestamp(),

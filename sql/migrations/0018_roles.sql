@@ -175,7 +175,7 @@ begin
       ('quantumflow', 'singularity_agent, centralcloud, centralcloud_readonly',
        'is_at_home list_queues get_queue_stats list_pending_messages list_dlq_messages'),
       ('quantumflow', 'centralcloud',
-       'retry_dlq_message purge_dlq trim_positions rotate segments move_laggards expire_instances'),
+       'retry_dlq_message purge_dlq trim_positions count_messages rotate segments move_laggards expire_instances'),
       ('singularity', 'singularity_agent',
        'submit pending in_flight track_records find_proposal mark_sent record_decision next_execution begin_execution
         begin_step finish_step finish_applied fail_execution record_sample end_watches due_watches next_watch_ms

@@ -66,14 +66,14 @@ commit;
 begin;
 create temp table batch on commit drop as select * from take('voting_requests_queue', 'dead', 3);
 select expect((select string_agg(payload ->> 'n', ' ') from batch), '1 2 3', 'dead is back');
-select fail((select message_id from batch where payload ->> 'n' = '2'), 'boom', 3, 20) \gset
+select fail((select message_id from batch where payload ->> 'n' = '2'), 'boom', 3, 60000) \gset
 select reject((select message_id from batch where payload ->> 'n' = '3'), 'bad') \gset
 commit;
 select expect((select count(*) from list_dlq_messages('voting_requests_queue') where payload ->> 'n' = '3'), 1::bigint, 'rejected');
 begin;
 select expect(take_some('dead', 4), '5 7', 'of four, those of the failed one''s key wait');
 commit;
-do $$ begin while next_retry_at((select cursor_id from cursor where consumer_group = 'dead')) > clock_timestamp() loop perform pg_sleep(0.005); end loop; end $$;
+update retry set due_at = clock_timestamp() where attempts > 0;
 begin;
 select expect(take_some('dead', 1), '2', 'the retry first');
 commit;

@@ -73,10 +73,9 @@ select expect(clock_timestamp() - :'before' < '5 s', true, 'no request for the l
 select public.dblink_exec('other', 'commit') \gset
 select expect((select string_agg(state, ' ') from rotate('1 h')), 'empty current empty', 'free again');
 
--- A publisher that read `current_segment` before the switch writes to the old segment afterwards, before or after its TRUNCATE:
--- late, not lost.
-select public.dblink_exec('other', 'begin isolation level repeatable read') \gset
-select n from public.dblink('other', 'select segment from current_segment') t(n int) \gset
+-- A publisher that looked at `current_segment` before the switch writes to the old segment afterwards, before or after its
+-- TRUNCATE: late, not lost. Its second half is played here, since nothing makes publish() stop between the two.
+select public.dblink_exec('other', 'begin') \gset
 select publish_some(17, 17) \gset
 select count(*) from rotate('0 s') \gset
 begin;
@@ -84,7 +83,8 @@ select expect(take_some(), '17', 'read');
 commit;
 select count(*) from rotate('1 h') \gset
 select expect(states(), 'empty empty current', 'truncated under the late publisher');
-select n from public.dblink('other', 'select publish_some(18, 18)') t(n int) \gset
+select public.dblink_exec('other', $$insert into message_1 (stream_id, body) select stream_id, '{"n": 18}' from stream join queue using (queue_id)
+                                      where name = 'patterns_for_aggregator_queue'$$) \gset
 select count(*) from rotate('0 s') \gset
 select public.dblink_exec('other', 'commit') \gset
 select expect((select count(*) from message_1), 1::bigint, 'it wrote to the old segment');
@@ -109,12 +109,12 @@ commit;
 select count(*) from rotate('1 h') \gset
 select expect(totals(), '(21,0,21)', 'counted once');
 
--- What is counted before the lock and what came until it had it.
+-- Messages between two snapshots, of one segment.
 select count(*) from rotate('1 h') \gset
 select pg_current_snapshot() as seen \gset
 select publish_some(22, 24) \gset
-select expect((select sum(n)::bigint from current_segment c, count_late(c.segment, :'seen')), 3::bigint, 'those that came late');
-select expect((select sum(n) from current_segment c, count_late(c.segment, pg_current_snapshot())) is null, true, 'none came late');
+select expect((select sum(n)::bigint from current_segment c, count_between(:'seen', of_segment => c.last_value::int)), 3::bigint, 'those that came late');
+select expect((select sum(n) from current_segment c, count_between(pg_current_snapshot(), of_segment => c.last_value::int)) is null, true, 'none came late');
 
 -- A reader that is being added holds it, too: rotation cannot see its cursor yet.
 begin;

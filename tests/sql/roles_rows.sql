@@ -63,7 +63,7 @@ begin
     perform public.expect(has_function_privilege(f, 'execute'), false, f::text);
   end loop;
   foreach f in array '{quantumflow.append_many,quantumflow.instance_stream,quantumflow.find_or_add_stream,quantumflow.declare_queue,quantumflow.add_cursor,
-                       quantumflow.set_aside,quantumflow.bury,quantumflow.lock_cursor,quantumflow.take_due_retries,
+                       quantumflow.set_aside,quantumflow.bury,quantumflow.move_cursor,quantumflow.take_due_retries,
                        quantumflow.enroll,quantumflow.unenroll,quantumflow.rotate_password,singularity.step,singularity.must_step}'::regproc[]
   loop
     perform public.expect(has_function_privilege(f, 'execute'), false, f::text);
