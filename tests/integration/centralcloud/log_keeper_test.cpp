@@ -48,7 +48,8 @@ TEST_CASE("log keeper: the log is truncated, and what an absent reader has not r
   INFO(with.psql("select * from quantumflow.segments()"));
   CHECK(truncated);
   CHECK(with.psql("select count(*) from quantumflow.backlog") == "500");
-  CHECK(with.psql("select published_total, pending from quantumflow.get_queue_stats('voting_requests_queue')") == "500|500");
+  CHECK(with.psql("select published_total, pending from quantumflow.get_queue_stats('voting_requests_queue')") ==
+        "500|500");
   with.psql("select count(*) from quantumflow.take('voting_requests_queue', 'absent', 500)");
   CHECK(with.waits_for("count(*) = 0 from quantumflow.backlog"));
   CHECK(with.restarts == 0);
