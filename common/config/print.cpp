@@ -40,6 +40,7 @@ std::string describe(const setting& what) {
   if (what.required) text += "; required";
   if (what.reloadable) text += "; re-read on SIGHUP";
   if (!what.environment.empty()) text += "; environment " + what.environment;
+  if (!what.credential.empty()) text += "; credential " + what.credential;
   if (!what.general_environment.empty()) text += "; default from environment " + what.general_environment;
   return text;
 }
@@ -77,8 +78,8 @@ std::string print_effective_json(const values& all) {
 
 std::string example_ini(const schema& of, std::string_view title) {
   std::string text = fmt::format(
-      "# {}\n# Every setting with its default. Command line (--section.name=value) > environment > this file > "
-      "default.\n"
+      "# {}\n# Every setting with its default. Command line (--section.name=value) > environment > credential > "
+      "this file > default.\n"
       "# Lines that start with # or ; are comments; a value goes to the end of its line.\n",
       title);
   // A section may be added to in several places of a schema; in the file it stands once.

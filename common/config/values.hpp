@@ -13,11 +13,11 @@
 namespace fleet::config {
 
 /// From weakest to strongest.
-enum class origin_kind { fallback, general_environment, file, environment, flag };
+enum class origin_kind { fallback, general_environment, file, credential, environment, flag };
 
 struct origin {
   origin_kind kind = origin_kind::fallback;
-  std::string where;  ///< "agent.ini:12", "PGFLOW_DATABASE_URL", "--log.level"; "default"
+  std::string where;  ///< "agent.ini:12", "credential database_url", "PGFLOW_DATABASE_URL", "--log.level"; "default"
 };
 
 struct value {
