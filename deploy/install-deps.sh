@@ -14,7 +14,7 @@ packages=(
   postgresql-15 postgresql-client-15
   git ca-certificates curl jq util-linux procps
 )
-test_packages=(clang-format shellcheck systemd)
+test_packages=(clang-format shellcheck systemd pgbouncer)
 bench_packages=(postgresql-15-pgq3 pgqd)
 # A Node from elsewhere is as good as Debian's, which is too old for pg-boss.
 command -v npm > /dev/null || bench_packages+=(nodejs npm)
