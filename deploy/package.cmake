@@ -8,7 +8,8 @@ set(CPACK_DEBIAN_PACKAGE_DESCRIPTION
 fleet votes; an approved change is carried out, watched, and taken back where
 its metrics breach. Every message between the two is kept in PostgreSQL.
 singularity_agent runs on each instance, centralcloud_daemon coordinates.")
-set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
+# With DESTDIR (which absolute paths need) this prefix counts, and not CPACK_PACKAGING_INSTALL_PREFIX.
+set(CPACK_INSTALL_PREFIX /usr)
 set(CPACK_SET_DESTDIR ON)
 set(CPACK_STRIP_FILES ON)
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)

@@ -45,6 +45,26 @@ std::string describe(const setting& what) {
   return text;
 }
 
+/// A section may be added to in several places of a schema; in a file it stands once.
+std::vector<std::string> sections_of(const schema& of) {
+  std::vector<std::string> sections;
+  for (const auto& what : of.settings()) {
+    const auto section = section_of(what.key);
+    if (std::find(sections.begin(), sections.end(), section) == sections.end()) sections.push_back(section);
+  }
+  return sections;
+}
+
+/// Inside a table's cell.
+std::string in_cell(std::string_view text) {
+  std::string escaped;
+  for (const char c : text) {
+    if (c == '|') escaped += '\\';
+    escaped += c;
+  }
+  return escaped;
+}
+
 }  // namespace
 
 std::string print_effective(const values& all) {
@@ -82,13 +102,7 @@ std::string example_ini(const schema& of, std::string_view title) {
       "this file > default.\n"
       "# Lines that start with # or ; are comments; a value goes to the end of its line.\n",
       title);
-  // A section may be added to in several places of a schema; in the file it stands once.
-  std::vector<std::string> sections;
-  for (const auto& what : of.settings()) {
-    const auto section = section_of(what.key);
-    if (std::find(sections.begin(), sections.end(), section) == sections.end()) sections.push_back(section);
-  }
-  for (const auto& section : sections) {
+  for (const auto& section : sections_of(of)) {
     text += fmt::format("\n[{}]\n", section);
     for (const auto& what : of.settings()) {
       if (section_of(what.key) != section) continue;
@@ -97,6 +111,20 @@ std::string example_ini(const schema& of, std::string_view title) {
       const auto name = family ? "NAME" : name_of(what.key);
       // Nothing to say as a default: shown as a comment, or the file would set a required value to nothing.
       text += what.fallback.empty() ? fmt::format("# {} =\n", name) : fmt::format("{} = {}\n", name, what.fallback);
+    }
+  }
+  return text;
+}
+
+std::string reference_page(const schema& of, std::string_view title) {
+  auto text = fmt::format("## {}\n", title);
+  for (const auto& section : sections_of(of)) {
+    text += fmt::format("\n### [{}]\n\n| name | default | meaning |\n|---|---|---|\n", section);
+    for (const auto& what : of.settings()) {
+      if (section_of(what.key) != section) continue;
+      const auto name = what.key.ends_with(".*") ? "NAME" : name_of(what.key);
+      const auto fallback = what.fallback.empty() ? std::string() : "`" + in_cell(what.fallback) + "`";
+      text += fmt::format("| `{}` | {} | {} {} |\n", name, fallback, in_cell(what.sentence), in_cell(describe(what)));
     }
   }
   return text;

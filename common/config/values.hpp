@@ -80,5 +80,7 @@ std::string print_effective(const values& all);
 std::string print_effective_json(const values& all);
 /// A documented INI file with every setting at its default. `title` becomes the comment at the top.
 std::string example_ini(const schema& of, std::string_view title);
+/// The same as a page: a Markdown table a section, below a heading `title`.
+std::string reference_page(const schema& of, std::string_view title);
 
 }  // namespace fleet::config
