@@ -171,7 +171,9 @@ class loader {
   }
 
   static std::string environment_hint(const setting& what) {
-    return what.environment.empty() ? "" : fmt::format(" (also from the environment: {})", what.environment);
+    if (what.environment.empty()) return {};
+    return fmt::format(" (also from the environment: {}{}{})", what.environment,
+                       what.credential.empty() ? "" : "; or a credential: ", what.credential);
   }
 
   std::shared_ptr<const schema> schema_;

@@ -119,12 +119,12 @@ std::string example_ini(const schema& of, std::string_view title) {
 std::string reference_page(const schema& of, std::string_view title) {
   auto text = fmt::format("## {}\n", title);
   for (const auto& section : sections_of(of)) {
-    text += fmt::format("\n### [{}]\n\n| name | default | meaning |\n|---|---|---|\n", section);
+    text += fmt::format("\n### [{}]\n\n| name | default | meaning | type |\n|---|---|---|---|\n", section);
     for (const auto& what : of.settings()) {
       if (section_of(what.key) != section) continue;
       const auto name = what.key.ends_with(".*") ? "NAME" : name_of(what.key);
       const auto fallback = what.fallback.empty() ? std::string() : "`" + in_cell(what.fallback) + "`";
-      text += fmt::format("| `{}` | {} | {} {} |\n", name, fallback, in_cell(what.sentence), in_cell(describe(what)));
+      text += fmt::format("| `{}` | {} | {} | {} |\n", name, fallback, in_cell(what.sentence), in_cell(describe(what)));
     }
   }
   return text;

@@ -32,11 +32,14 @@ in_root() { # ROOT COMMAND...
 make_machine() {
   machine=$(mktemp -d /var/tmp/fleet-machine.XXXXXXXX)
   mkdir "$machine/root" "$machine/layer"
-  mount -t tmpfs -o size=2g,mode=755 tmpfs "$machine/layer"
-  mkdir "$machine/layer/upper" "$machine/layer/work"
-  mount -t overlay overlay -o "lowerdir=$base,upperdir=$machine/layer/upper,workdir=$machine/layer/work" "$machine/root" 2> /dev/null ||
-    cp -a "$base/." "$machine/root/" # a kernel or a file system without overlays
+  make_layer
 }
+make_layer() {
+  mount -t tmpfs -o size=4g,mode=755 tmpfs "$machine/layer"
+  mkdir "$machine/layer/upper" "$machine/layer/work"
+  mount -t overlay overlay -o "lowerdir=$base,upperdir=$machine/layer/upper,workdir=$machine/layer/work" "$machine/root"
+}
+remove_layer() { umount "$machine/root"; umount "$machine/layer"; }
 
 # Boots it with a network of its own (loopback only), and waits until its systemd takes commands.
 boot() {
@@ -79,9 +82,8 @@ inside() {
 remove_machine() {
   [[ -z $machine_pid ]] || kill -KILL "$machine_pid" 2> /dev/null || true
   wait 2> /dev/null || true
-  if [[ -n $machine ]]; then
-    umount "$machine/root" 2> /dev/null || true
-    umount "$machine/layer" 2> /dev/null || true
-    rm -rf --one-file-system "$machine"
-  fi
+  [[ -n $machine ]] || return 0
+  remove_layer 2> /dev/null || true
+  rm -rf --one-file-system "$machine"
+  machine='' machine_pid=''
 }
