@@ -56,7 +56,7 @@ void print_json(std::ostream& out, const std::vector<finding>& all) {
   for (const auto& each : all) {
     boost::json::object row;
     row["check"] = each.check;
-    row["found"] = base::to_string(each.found);
+    row["status"] = base::to_string(each.found);
     row["text"] = on_one_line(each.text);
     if (!each.advice.empty()) row["advice"] = on_one_line(each.advice);
     checks.push_back(std::move(row));
@@ -164,7 +164,7 @@ base::finding examine_process(const std::string& address) {
   if (!answer && answer.error().kind == base::error_kind::timeout)
     return base::failed(check, "somebody takes connections at " + address + " and does not answer",
                         "look at its log; a daemon that hangs is ended by the service manager's watchdog");
-  if (!answer) return base::warned(check, "does not run: nobody answers at " + address, "start it, if it should run");
+  if (!answer) return base::warned(check, "does not run: " + answer.error().message, "start it, if it should run");
   const auto body = base::parse_json_object(answer->body);
   if (!body || !body->contains("ready"))
     return base::failed(check, "another program answers at " + address, "end that, or choose another address");

@@ -102,7 +102,9 @@ awaitable<finding> check_instance(session& with) {
 
 awaitable<finding> check_connections(session& with) {
   const auto answer = co_await with.on->query(
-      "select (select count(*) from pg_stat_activity where backend_type = 'client backend') as used, "
+      // Of other roles' sessions only the user is shown; PostgreSQL's own processes have none.
+      "select (select count(*) from pg_stat_activity where usesysid is not null and coalesce(backend_type, "
+      "'client backend') = 'client backend') as used, "
       "current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int as most, "
       "(select count(*) from pg_stat_activity where usename = session_user) as own");
   const auto row = answer.single();

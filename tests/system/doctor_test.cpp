@@ -24,7 +24,7 @@ struct diagnosis {
       const auto& row = each.as_object();
       if (row.at("check").as_string() != check) continue;
       const auto* advice = row.if_contains("advice");
-      return std::string(row.at("found").as_string()) + ": " + std::string(row.at("text").as_string()) +
+      return std::string(row.at("status").as_string()) + ": " + std::string(row.at("text").as_string()) +
              (advice == nullptr ? "" : " -> " + std::string(advice->as_string()));
     }
     return {};

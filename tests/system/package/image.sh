@@ -34,10 +34,13 @@ run_stage() { # stage, root
         read -r from to <<< "$rest"
         install -D "$from" "$2/src/$to" || return 1 ;;
       *)
-        in_root "$2" env DEBIAN_FRONTEND=noninteractive sh -c "mkdir -p /src && cd /src && $rest" > "$machine/run.log" 2>&1 || { tail -n 30 "$machine/run.log"; return 1; } ;;
+        in_root "$2" env DEBIAN_FRONTEND=noninteractive HOME=/root sh -c "mkdir -p /src && cd /src && $rest" > "$machine/run.log" 2>&1 || { tail -n 30 "$machine/run.log"; return 1; } ;;
     esac
   done < <(stage "$1")
 }
+
+# Debian's own image throws away what apt has fetched; this root does not.
+size_of_layer() { du -sm --exclude=var/cache --exclude=var/lib/apt "$machine/layer/upper" | cut -f1; }
 
 make_machine || fail "no root"
 cp -L /etc/resolv.conf "$machine/root/etc/"
@@ -45,14 +48,18 @@ if [[ -n ${skip:-} ]]; then
   installed=$machine/installed
   DESTDIR=$installed cmake --install "$build" --prefix /usr --strip > /dev/null || fail "cmake --install"
 else
+  # This machine's compiler cache only makes it faster; without one the build takes its minutes.
+  cache=$(ccache -k cache_dir 2> /dev/null) && [[ -d $cache ]] && mkdir -p "$machine/root/root/.cache/ccache" &&
+    mount --bind "$cache" "$machine/root/root/.cache/ccache"
   run_stage build "$machine/root" || fail "stage build"
+  umount "$machine/root/root/.cache/ccache" 2> /dev/null
   cp -a "$machine/root/installed" "$machine/installed" && installed=$machine/installed
   remove_layer && make_layer && cp -L /etc/resolv.conf "$machine/root/etc/" || fail "no second root"
 fi
 run_stage base "$machine/root" || fail "stage base"
-echo "size beside debian:12-slim: coordinator $(du -sm "$machine/layer/upper" | cut -f1) MiB"
+echo "size beside debian:12-slim: coordinator $(size_of_layer) MiB"
 run_stage agent "$machine/root" || fail "stage agent"
-echo "size beside debian:12-slim: agent $(du -sm "$machine/layer/upper" | cut -f1) MiB"
+echo "size beside debian:12-slim: agent $(size_of_layer) MiB"
 run_stage tools "$machine/root" || fail "stage tools"
 
 # The compose file's part: a PostgreSQL, the setup, and each container's view of its volumes.
