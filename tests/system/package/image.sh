@@ -92,7 +92,13 @@ for name in alpha beta gamma; do
   as_container $name INSTANCE_ID=$name singularity_agent run --config /etc/fleet_control/singularity_agent.ini --api.listen 127.0.0.1:$port > "$machine/$name.log" 2>&1 &
   port=$((port + 1))
 done
-stop_all() { ./deploy/dev-postgres.sh destroy --dir "$machine/postgres" > /dev/null; for job in $(jobs -p); do kill -KILL "$job"; done; remove_machine; }
+stop_all() {
+  local job
+  # A job is the shell that waits for its `unshare`, which takes all of its own with it.
+  for job in $(jobs -p); do kill -KILL $(pgrep -P "$job") "$job"; done
+  ./deploy/dev-postgres.sh destroy --dir "$machine/postgres" > /dev/null
+  remove_machine
+}
 trap 'stop_all 2> /dev/null' EXIT
 end=$((SECONDS + 40))
 until curl -fsS http://127.0.0.1:14001/readyz && curl -fsS http://127.0.0.1:14002/readyz && curl -fsS http://127.0.0.1:14004/readyz; do

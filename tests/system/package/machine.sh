@@ -1,11 +1,11 @@
-# A Debian 12 of its own, booted by its systemd in namespaces: no container engine is needed, and nothing of the host is changed.
+# A Debian 12 of its own, booted by its systemd in namespaces: no container engine is needed, and the host keeps nothing of it but the base system.
 # Sourced. Needs root, and the network the first time (minutes then, seconds later).
 # shellcheck shell=bash
 
 base=${FLEET_DEBIAN_ROOT:-/var/tmp/fleet-debian-12} # the installed system; kept, and never changed by a test
 packages=(systemd dbus postgresql-15 git jq curl procps
   libboost-filesystem1.81.0 libboost-json1.81.0 libboost-program-options1.81.0 libfmt9 libsqlite3-0 libprometheus-cpp-core1.0 libspdlog1.10-fmt9)
-machine='' machine_pid=''
+machine='' machine_pid='' machine_cgroup=''
 
 # The base system, once.
 make_base() {
@@ -44,7 +44,11 @@ remove_layer() { umount "$machine/root"; umount "$machine/layer"; }
 # Boots it with a network of its own (loopback only), and waits until its systemd takes commands.
 boot() {
   local launcher end=$((SECONDS + 60))
-  setsid unshare --pid --fork --kill-child --mount --net --uts --ipc --cgroup bash -c '
+  # Its systemd makes control groups for its services below this one, and none of the host's.
+  machine_cgroup=$(findmnt -n -t cgroup2 -o TARGET | head -n 1)/${machine##*/}
+  mkdir "$machine_cgroup" || return 1
+  # shellcheck disable=SC2016
+  setsid bash -c 'echo $$ > "$0/cgroup.procs" && exec "$@"' "$machine_cgroup" unshare --pid --fork --kill-child --mount --net --uts --ipc --cgroup bash -c '
     root=$1
     mount --make-rprivate /
     ip link set lo up
@@ -52,7 +56,8 @@ boot() {
     # A root that is a mount of its own, so that services get their private views of it.
     mount --bind "$root" "$root"
     mount -t proc proc "$root/proc"
-    mount -t sysfs sysfs "$root/sys"
+    mount --bind "$root/proc/sys" "$root/proc/sys" && mount -o remount,bind,ro "$root/proc/sys" # the kernel is shared with the host
+    mount -t sysfs -o ro sysfs "$root/sys"
     mount -t cgroup2 cgroup2 "$root/sys/fs/cgroup"
     mount -t tmpfs -o mode=755 tmpfs "$root/dev"
     for node in null:3 zero:5 full:7 random:8 urandom:9; do mknod -m 666 "$root/dev/${node%:*}" c 1 "${node#*:}"; done
@@ -83,7 +88,11 @@ remove_machine() {
   [[ -z $machine_pid ]] || kill -KILL "$machine_pid" 2> /dev/null || true
   wait 2> /dev/null || true
   [[ -n $machine ]] || return 0
+  if [[ -n $machine_cgroup ]]; then
+    echo 1 > "$machine_cgroup/cgroup.kill"
+    find "$machine_cgroup" -depth -type d -exec rmdir {} + || true
+  fi
   remove_layer 2> /dev/null || true
   rm -rf --one-file-system "$machine"
-  machine='' machine_pid=''
+  machine='' machine_pid='' machine_cgroup=''
 }
