@@ -44,9 +44,12 @@ std::string default_rule_texts() {
 void add_http(config::schema& to) {
   to.add(made("http.listen", value_type::string, "127.0.0.1:4001",
               "Address of the HTTP API; anything but loopback needs a token. Empty: none.", false));
-  to.add(made("http.token_file", value_type::string, "",
-              "File whose first line is the bearer token that changing calls must bring. Empty: none is asked for.",
-              false));
+  auto token = made("http.token_file", value_type::string, "",
+                    "File whose first line is the bearer token that changing calls must bring. Empty: none is asked "
+                    "for.",
+                    false);
+  token.credential = "http_token";
+  to.add(std::move(token));
 }
 
 void add_consensus(config::schema& to) {

@@ -1,4 +1,6 @@
 # `cmake --install build --prefix /usr`: everything where a distribution would put it. Parts that a build does not have are left out.
+# deploy/package.cmake makes a Debian package of the same.
+set(fleet_doc ${CMAKE_INSTALL_DATADIR}/doc/fleet-control)
 foreach(program singularity_agent centralcloud_daemon)
   if(TARGET ${program})
     install(TARGETS ${program} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
@@ -18,12 +20,19 @@ foreach(unit centralcloud_daemon.service singularity_agent@.service)
     file(READ \"${CMAKE_SOURCE_DIR}/deploy/systemd/${unit}\" text)
     get_filename_component(prefix \"\${CMAKE_INSTALL_PREFIX}\" ABSOLUTE)
     string(REPLACE \"=/usr/bin/\" \"=\${prefix}/${CMAKE_INSTALL_BINDIR}/\" text \"\${text}\")
-    string(REPLACE \"file:/usr/share/doc/fleet_control\" \"file:\${prefix}/${CMAKE_INSTALL_DATADIR}/doc/fleet_control\" text \"\${text}\")
+    string(REPLACE \"file:/usr/share/doc/fleet-control\" \"file:\${prefix}/${fleet_doc}\" text \"\${text}\")
     file(WRITE \"${CMAKE_BINARY_DIR}/install/${unit}\" \"\${text}\")")
   install(FILES ${CMAKE_BINARY_DIR}/install/${unit} DESTINATION lib/systemd/system)
 endforeach()
+install(FILES ${CMAKE_SOURCE_DIR}/deploy/systemd/fleet_control.sysusers DESTINATION lib/sysusers.d RENAME fleet_control.conf)
+install(FILES ${CMAKE_SOURCE_DIR}/deploy/systemd/fleet_control.tmpfiles DESTINATION lib/tmpfiles.d RENAME fleet_control.conf)
 
 # Examples, not live configuration: an upgrade must not overwrite what somebody changed in /etc.
-install(DIRECTORY ${CMAKE_SOURCE_DIR}/config/ DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/fleet_control/examples)
-install(FILES ${CMAKE_SOURCE_DIR}/README.md DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/fleet_control OPTIONAL)
-install(FILES ${CMAKE_SOURCE_DIR}/deploy/README.md DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/fleet_control RENAME deploy.md)
+install(DIRECTORY ${CMAKE_SOURCE_DIR}/config/ DESTINATION ${fleet_doc}/examples PATTERN "README.md" EXCLUDE)
+foreach(page README.md=README.md deploy/README.md=deploy.md deploy/runbook.md=runbook.md deploy/monitoring.md=monitoring.md
+             deploy/systemd/README.md=systemd.md config/README.md=settings.md sql/README.md=sql.md)
+  string(REPLACE "=" ";" page ${page})
+  list(GET page 0 from)
+  list(GET page 1 to)
+  install(FILES ${CMAKE_SOURCE_DIR}/${from} DESTINATION ${fleet_doc} RENAME ${to} OPTIONAL)
+endforeach()

@@ -56,8 +56,9 @@ void add_instance(config::schema& to) {
                 "How often it tells the coordinator that it is alive."));
   to.add(text("api.socket", "/run/singularity_agent/agent.sock", "Unix socket of the local API, made with mode 0660."));
   to.add(text("api.listen", "", "host:port of the local API besides the socket; needs a token unless it is loopback."));
-  to.add(
-      text("http.token_file", "", "File with the bearer token that changing calls need on api.listen and the socket."));
+  auto token = text("http.token_file", "", "File with the bearer token that changing calls need on api.listen.");
+  token.credential = "http_token";
+  to.add(token);
   to.add(text("spool.path", "auto",
               "SQLite file that keeps what is handed in while the database is away. auto: spool.db in the service "
               "manager's state directory, else beside api.socket; empty: none."));

@@ -56,11 +56,42 @@ units_are_valid() {
   return $code
 }
 
+# The exposure that systemd-analyze reckons: 0 is sealed off, 10 is bare. deploy/systemd/README.md says what is left open, and why.
+units_are_tight() {
+  local unit exposure bad=0
+  for unit in deploy/systemd/*.service; do
+    exposure=$(systemd-analyze security --offline=true --no-pager "$unit" 2>&1 | sed -n 's/.*Overall exposure level for .*: \([0-9.]*\) .*/\1/p')
+    [[ -n $exposure ]] && awk -v e="$exposure" 'BEGIN { exit !(e <= 2.0) }' || { echo "$unit: exposure ${exposure:-unknown}, at most 2.0"; bad=1; }
+  done
+  return $bad
+}
+users_and_directories_are_valid() {
+  local root code=0
+  root=$(mktemp -d)
+  mkdir "$root/etc"
+  systemd-sysusers --root="$root" "$PWD/deploy/systemd/fleet_control.sysusers" && grep -q '^fleet:' "$root/etc/passwd" || code=1
+  systemd-tmpfiles --root="$root" --create "$PWD/deploy/systemd/fleet_control.tmpfiles" &&
+    [[ $(stat -c %a "$root/etc/credstore") == 700 ]] || code=1
+  rm -rf "$root"
+  return $code
+}
+# Each page's commands are run by tests/run.sh package; what a typing error breaks is found here already.
+pages_parse() {
+  local page bad=0
+  for page in deploy/README.md deploy/runbook.md; do
+    awk '/^```sh$/ { on = 1; next } /^```$/ { on = 0 } on' "$page" | bash -n || { echo "$page"; bad=1; }
+  done
+  return $bad
+}
+
 check "clang-format: every source is formatted" code_is_formatted
 check "shell: every script parses" scripts_parse
 check "shell: shellcheck finds nothing" scripts_are_clean
 check "shell: scripts are executable" scripts_can_be_run
 check "systemd: units pass systemd-analyze verify" units_are_valid
+check "systemd: units are sealed off" units_are_tight
+check "systemd: users and directories can be made" users_and_directories_are_valid
+check "pages: the shell reads every block marked sh" pages_parse
 
 echo "test cases: $((passed + failed)) | $passed passed | $failed failed"
 [[ $failed -eq 0 ]]

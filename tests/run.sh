@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Set-up, build and every test.
-#   tests/run.sh [unit|integration|system|sql|checks|all]... [--preset release|debug-asan-ubsan|tsan] [--no-build]
+#   tests/run.sh [unit|integration|system|sql|checks|all|package]... [--preset release|debug-asan-ubsan|tsan] [--no-build]
 # Prints a line a suite with its time, a failed suite's output, and last of all `N passed, N failed` (test cases).
+# `package` is no part of `all`: the Debian package and the pages on a machine of their own (system/package/run.sh; root only).
 # Exit 1 where a case failed or none ran. Works as root or as a user with sudo; its PostgreSQL is private (.dev-postgres) unless
 # FLEET_TEST_DATABASE_URL names another. Logs: BUILD/test-logs.
 set -euo pipefail
@@ -11,12 +12,12 @@ root=$PWD
 parts=() preset=release build=yes
 while [[ $# -gt 0 ]]; do
   case $1 in
-    unit | integration | system | sql | checks) parts+=("$1") ;;
+    unit | integration | system | sql | checks | package) parts+=("$1") ;;
     all) parts+=(checks unit sql integration system) ;;
     --preset) preset=${2:?--preset needs a name}; shift ;;
     --preset=*) preset=${1#*=} ;;
     --no-build) build=no ;;
-    -h | --help) sed -n '2,6s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
+    -h | --help) sed -n '2,7s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
     *) echo "tests/run.sh: unknown argument $1 (see --help)" >&2; exit 2 ;;
   esac
   shift
@@ -168,6 +169,10 @@ for part in "${parts[@]}"; do
     unit) run_unit ;;
     integration) run_program integration_tests 900 ;;
     system) run_program system_tests 1500 ;;
+    package)
+      ./deploy/install-deps.sh --package
+      suite package 1200 ./tests/system/package/run.sh
+      report package ;;
     sql)
       need_postgres
       suite sql 300 ./tests/sql/run.sh

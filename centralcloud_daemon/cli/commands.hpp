@@ -1,10 +1,11 @@
 // The subcommands of centralcloud_daemon.
 #pragma once
-#include "common/daemon/subcommands.hpp"
+#include "common/daemon/service.hpp"
 
 namespace fleet::central::cli {
 
-/// run, migrate, check-config
+void add_doctor(daemon::command_table& to, const daemon::service& what);
+/// run, migrate, check-config, doctor
 void add_daemon_commands(daemon::command_table& to);
 /// queues, pending, dlq list, dlq retry, dlq purge
 void add_queue_commands(daemon::command_table& to);

@@ -102,6 +102,7 @@ void add_daemon_commands(daemon::command_table& to) {
   service.check = check;
   service.main = coordinate;
   daemon::add_service_commands(to, service);
+  add_doctor(to, service);
 
   daemon::subcommand one;
   one.name = "migrate";

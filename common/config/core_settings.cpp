@@ -47,6 +47,7 @@ void add_database(schema& to) {
   url.type = value_type::url;
   url.required = true;
   url.environment = "PGFLOW_DATABASE_URL";
+  url.credential = "database_url";
   url.sentence =
       "PostgreSQL connection: a URL or a keyword string, as libpq takes it (several hosts, TLS and SCRAM too). The "
       "coordinator's role is a member of centralcloud; an agent's is made by `centralcloud_daemon enroll`.";

@@ -7,7 +7,9 @@
 #include <boost/program_options/options_description.hpp>
 #include <boost/program_options/parsers.hpp>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
+#include <system_error>
 
 #include "common/base/text.hpp"
 #include "common/config/ini.hpp"
@@ -16,6 +18,7 @@ namespace fleet::config {
 namespace {
 
 constexpr std::size_t max_file_bytes = 1024 * 1024;
+constexpr std::size_t max_credential_bytes = 64 * 1024;
 
 /// Gathers values from the weakest source to the strongest, and every problem on the way.
 class loader {
@@ -25,6 +28,7 @@ class loader {
   base::result<values> run() {
     read_defaults();
     read_file();
+    read_credentials();
     read_environment();
     read_flags();
     for (const auto& what : schema_->settings()) {
@@ -74,6 +78,35 @@ class loader {
       }
       take(*what, entry.key, entry.value, {origin_kind::file, where});
     }
+  }
+
+  /// As systemd's LoadCredential= hands them over, and `docker run` with CREDENTIALS_DIRECTORY=/run/secrets.
+  void read_credentials() {
+    const auto directory = from_.environment("CREDENTIALS_DIRECTORY");
+    if (!directory || directory->empty()) return;
+    for (const auto& what : schema_->settings()) {
+      if (what.credential.empty()) continue;
+      const auto path = *directory + "/" + what.credential;
+      std::error_code ec;
+      if (!std::filesystem::exists(path, ec)) continue;
+      const origin from{origin_kind::credential, "credential " + what.credential};
+      if (what.type == value_type::string) {
+        take(what, what.key, path, from);
+      } else if (const auto line = first_line(path)) {
+        take(what, what.key, *line, from);
+      } else {
+        complain(from.where, what.key, "cannot read a line of " + path);
+      }
+    }
+  }
+
+  static std::optional<std::string> first_line(const std::string& path) {
+    std::ifstream file(path, std::ios::binary);
+    std::string text(max_credential_bytes, '\0');
+    file.read(text.data(), static_cast<std::streamsize>(text.size()));
+    text.resize(static_cast<std::size_t>(file.gcount()));
+    const std::string line(base::trim(text.substr(0, text.find('\n'))));
+    return line.empty() ? std::nullopt : std::optional(line);
   }
 
   void read_environment() {
@@ -138,7 +171,9 @@ class loader {
   }
 
   static std::string environment_hint(const setting& what) {
-    return what.environment.empty() ? "" : fmt::format(" (also from the environment: {})", what.environment);
+    if (what.environment.empty()) return {};
+    return fmt::format(" (also from the environment: {}{}{})", what.environment,
+                       what.credential.empty() ? "" : "; or a credential: ", what.credential);
   }
 
   std::shared_ptr<const schema> schema_;

@@ -1,4 +1,4 @@
-// Loading: command line > environment > INI file > default, with every error found, not only the first.
+// Loading: command line > environment > credential > INI file > default, with every error found, not only the first.
 #pragma once
 #include <functional>
 #include <memory>

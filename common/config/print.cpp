@@ -40,8 +40,29 @@ std::string describe(const setting& what) {
   if (what.required) text += "; required";
   if (what.reloadable) text += "; re-read on SIGHUP";
   if (!what.environment.empty()) text += "; environment " + what.environment;
+  if (!what.credential.empty()) text += "; credential " + what.credential;
   if (!what.general_environment.empty()) text += "; default from environment " + what.general_environment;
   return text;
+}
+
+/// A section may be added to in several places of a schema; in a file it stands once.
+std::vector<std::string> sections_of(const schema& of) {
+  std::vector<std::string> sections;
+  for (const auto& what : of.settings()) {
+    const auto section = section_of(what.key);
+    if (std::find(sections.begin(), sections.end(), section) == sections.end()) sections.push_back(section);
+  }
+  return sections;
+}
+
+/// Inside a table's cell.
+std::string in_cell(std::string_view text) {
+  std::string escaped;
+  for (const char c : text) {
+    if (c == '|') escaped += '\\';
+    escaped += c;
+  }
+  return escaped;
 }
 
 }  // namespace
@@ -77,17 +98,11 @@ std::string print_effective_json(const values& all) {
 
 std::string example_ini(const schema& of, std::string_view title) {
   std::string text = fmt::format(
-      "# {}\n# Every setting with its default. Command line (--section.name=value) > environment > this file > "
-      "default.\n"
+      "# {}\n# Every setting with its default. Command line (--section.name=value) > environment > credential > "
+      "this file > default.\n"
       "# Lines that start with # or ; are comments; a value goes to the end of its line.\n",
       title);
-  // A section may be added to in several places of a schema; in the file it stands once.
-  std::vector<std::string> sections;
-  for (const auto& what : of.settings()) {
-    const auto section = section_of(what.key);
-    if (std::find(sections.begin(), sections.end(), section) == sections.end()) sections.push_back(section);
-  }
-  for (const auto& section : sections) {
+  for (const auto& section : sections_of(of)) {
     text += fmt::format("\n[{}]\n", section);
     for (const auto& what : of.settings()) {
       if (section_of(what.key) != section) continue;
@@ -96,6 +111,20 @@ std::string example_ini(const schema& of, std::string_view title) {
       const auto name = family ? "NAME" : name_of(what.key);
       // Nothing to say as a default: shown as a comment, or the file would set a required value to nothing.
       text += what.fallback.empty() ? fmt::format("# {} =\n", name) : fmt::format("{} = {}\n", name, what.fallback);
+    }
+  }
+  return text;
+}
+
+std::string reference_page(const schema& of, std::string_view title) {
+  auto text = fmt::format("## {}\n", title);
+  for (const auto& section : sections_of(of)) {
+    text += fmt::format("\n### [{}]\n\n| name | default | meaning | type |\n|---|---|---|---|\n", section);
+    for (const auto& what : of.settings()) {
+      if (section_of(what.key) != section) continue;
+      const auto name = what.key.ends_with(".*") ? "NAME" : name_of(what.key);
+      const auto fallback = what.fallback.empty() ? std::string() : "`" + in_cell(what.fallback) + "`";
+      text += fmt::format("| `{}` | {} | {} | {} |\n", name, fallback, in_cell(what.sentence), in_cell(describe(what)));
     }
   }
   return text;

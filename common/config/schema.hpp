@@ -35,9 +35,12 @@ struct setting {
   std::optional<base::decimal> max = {};
   std::vector<std::string> choices = {};  ///< the only values allowed; empty: any
   std::string environment = {};           ///< stronger than the file
-  std::string general_environment = {};   ///< weaker than the file: stands in for the default of a whole group
-  bool reloadable = false;                ///< takes effect on SIGHUP
-  bool required = false;                  ///< an empty value is an error
+  /// Name of the service manager's credential ($CREDENTIALS_DIRECTORY): a url's or secret's first line, a string's
+  /// path; stronger than the file.
+  std::string credential = {};
+  std::string general_environment = {};  ///< weaker than the file: stands in for the default of a whole group
+  bool reloadable = false;               ///< takes effect on SIGHUP
+  bool required = false;                 ///< an empty value is an error
 };
 
 /// Settings in the order in which they were added. Adding a key twice, or one without a section, is a programmer's

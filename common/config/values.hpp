@@ -13,11 +13,11 @@
 namespace fleet::config {
 
 /// From weakest to strongest.
-enum class origin_kind { fallback, general_environment, file, environment, flag };
+enum class origin_kind { fallback, general_environment, file, credential, environment, flag };
 
 struct origin {
   origin_kind kind = origin_kind::fallback;
-  std::string where;  ///< "agent.ini:12", "PGFLOW_DATABASE_URL", "--log.level"; "default"
+  std::string where;  ///< "agent.ini:12", "credential database_url", "PGFLOW_DATABASE_URL", "--log.level"; "default"
 };
 
 struct value {
@@ -80,5 +80,7 @@ std::string print_effective(const values& all);
 std::string print_effective_json(const values& all);
 /// A documented INI file with every setting at its default. `title` becomes the comment at the top.
 std::string example_ini(const schema& of, std::string_view title);
+/// The same as a page: a Markdown table a section, below a heading `title`.
+std::string reference_page(const schema& of, std::string_view title);
 
 }  // namespace fleet::config

@@ -44,6 +44,10 @@ int check_config(const service& what, const invocation& call) {
                                                        what.program + " check-config --example`.");
     return exit_done;
   }
+  if (call.has("markdown")) {
+    *call.out << config::reference_page(*what.schema, what.program);
+    return exit_done;
+  }
   const auto values = load_checked(what, call);
   if (!values) return refuse_configuration(what, call, values.error());
   *call.out << (call.json ? config::print_effective_json(*values) + "\n" : config::print_effective(*values));
@@ -71,7 +75,8 @@ void add_service_commands(command_table& to, const service& what) {
   one.sentence = "Prints every effective setting with where it came from.";
   one.handler = [what](const invocation& call) { return check_config(what, call); };
   one.prints_data = true;
-  one.options = {{"example", "", "Prints a documented configuration file with every default instead."}};
+  one.options = {{"example", "", "Prints a documented configuration file with every default instead."},
+                 {"markdown", "", "Prints the same as tables of a page instead."}};
   to.add(one);
 }
 

@@ -40,6 +40,7 @@ daemon::command_table make_commands() {
   service.check = check;
   service.main = serve;
   daemon::add_service_commands(table, service);
+  add_doctor(table, service);
   add_proposal_commands(table);
   add_fleet_commands(table);
   return table;

@@ -14,6 +14,15 @@ TEST_CASE("config: the example files are what check-config --example prints") {
   }
 }
 
+TEST_CASE("config: the page of all settings is what the daemons print") {
+  const auto page = shell(fmt::format("cat '{}/config/README.md'", FLEET_SOURCE_DIR));
+  const auto printed = shell(fmt::format("'{}' check-config --markdown && echo && '{}' check-config --markdown",
+                                         daemon_binary("centralcloud_daemon"), daemon_binary("singularity_agent")));
+  const auto from = page.find("## centralcloud_daemon\n");
+  REQUIRE(from != std::string::npos);
+  CHECK(page.substr(from) == printed);
+}
+
 TEST_CASE("config: an agent's example says all but what only its owner knows") {
   const auto output =
       shell(fmt::format("'{}' check-config --config '{}/config/singularity_agent.ini' --instance.id me "

@@ -62,6 +62,19 @@ class temporary_file {
   std::string path_;
 };
 
+class temporary_directory {
+ public:
+  temporary_directory()
+      : path_((std::filesystem::temp_directory_path() / ("config_test_" + std::to_string(::getpid()))).string()) {
+    std::filesystem::create_directory(path_);
+  }
+  ~temporary_directory() { std::filesystem::remove_all(path_); }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
 struct inputs {
   std::string file = {};
   std::vector<std::string> arguments = {};
@@ -113,6 +126,43 @@ TEST_CASE("config load: the stronger source wins and the value remembers it") {
   REQUIRE(from_flag.has_value());
   CHECK(from_flag->get_string("log.level") == "debug");
   CHECK(from_flag->get("log.level").from.where == "--log.level");
+}
+
+TEST_CASE("config load: a credential is stronger than the file and weaker than the environment") {
+  auto schema = std::make_shared<config::schema>();
+  auto url = make("database.url", config::value_type::url, "");
+  url.credential = "database_url";
+  url.environment = "TEST_URL";
+  schema->add(url);
+  auto token = make("http.token_file", config::value_type::string, "");
+  token.credential = "http_token";
+  schema->add(token);
+  const temporary_directory credentials;
+  const std::string file = "[database]\nurl = postgresql://file/d\n";
+  const std::map<std::string, std::string> environment{{"CREDENTIALS_DIRECTORY", credentials.path()}};
+
+  const auto without = load_from(schema, {.file = file, .environment = environment});
+  REQUIRE(without.has_value());
+  CHECK(without->get_string("database.url") == "postgresql://file/d");
+  CHECK(without->get_string("http.token_file").empty());
+
+  std::ofstream(credentials.path() + "/database_url") << "postgresql://credential/d \nsecond line\n";
+  std::ofstream(credentials.path() + "/http_token") << "0123456789abcdef\n";
+  const auto with = load_from(schema, {.file = file, .environment = environment});
+  REQUIRE(with.has_value());
+  CHECK(with->get_string("database.url") == "postgresql://credential/d");
+  CHECK(with->get("database.url").from.where == "credential database_url");
+  CHECK(with->get_string("http.token_file") == credentials.path() + "/http_token");
+
+  auto named = environment;
+  named["TEST_URL"] = "postgresql://environment/d";
+  const auto stronger = load_from(schema, {.file = file, .environment = named});
+  REQUIRE(stronger.has_value());
+  CHECK(stronger->get_string("database.url") == "postgresql://environment/d");
+
+  std::ofstream(credentials.path() + "/database_url", std::ios::trunc) << "\n";
+  const auto text = error_text(load_from(schema, {.file = file, .environment = environment}));
+  CHECK(text == "credential database_url: database.url: cannot read a line of " + credentials.path() + "/database_url");
 }
 
 TEST_CASE("config load: a general environment value is weaker than the file and applies to the rest") {

@@ -1,0 +1,133 @@
+#!/usr/bin/env bash
+# The Debian package and the pages, tried as an operator would: on a Debian 12 of its own, booted by systemd, the package is installed, the
+# commands of deploy/README.md and deploy/runbook.md are typed in their order, units are tried, and the package is removed and purged.
+# Needs root; the network at the first run, which makes the base system (FLEET_DEBIAN_ROOT, kept). tests/run.sh package runs it.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../../.." || exit 1
+build=${FLEET_BIN_DIR:-$PWD/build/bin}/..
+# shellcheck source=tests/system/package/machine.sh
+source tests/system/package/machine.sh
+
+passed=0 failed=0
+check() { # name, command...
+  local name=$1 output begun=$SECONDS
+  shift
+  if output=$("$@" 2>&1); then
+    passed=$((passed + 1))
+    printf 'ok %s (%s s)\n' "$name" $((SECONDS - begun))
+  else
+    failed=$((failed + 1))
+    printf 'FAILED %s\n%s\n' "$name" "$(tail -n 60 <<< "$output")"
+  fi
+}
+finish() {
+  remove_machine
+  echo "test cases: $((passed + failed)) | $passed passed | $failed failed"
+  [[ $failed -eq 0 ]]
+}
+give_up() { echo "FAILED $1"; failed=$((failed + 1)); exit 1; }
+trap 'finish; exit' EXIT
+
+[[ $EUID -eq 0 ]] || give_up "only root can boot a machine"
+make_base > "$base.log" 2>&1 || { tail -n 20 "$base.log"; give_up "the base system could not be made, log: $base.log"; }
+(cd "$build" && rm -f fleet-control_*.deb && cpack -G DEB > cpack.log 2>&1) || give_up "cpack, log: $build/cpack.log"
+package=$(ls "$build"/fleet-control_*.deb)
+make_machine || give_up "no machine"
+cp "$package" "$machine/root/root/"
+boot || give_up "the machine did not boot"
+
+# Commands of a page: the blocks marked sh, in their order, as one script that stops at the first command that fails.
+commands_of() { awk '/^```sh$/ { on = 1; next } /^```$/ { on = 0 } on' "$1"; }
+type_page() { # page: its commands, each shown before it runs
+  { echo 'set -euo pipefail; PS4="> "; set -x'; commands_of "$1"; } | inside bash && return 0
+  inside journalctl -u centralcloud_daemon -u 'singularity_agent@*' -n 30 --no-pager
+  return 1
+}
+
+every_file() { inside find / -xdev -not -path '/proc/*' -not -path '/tmp/*' -not -path '/root/*' -not -path '/var/log/*' -not -path '/run/*' \
+  -not -path '/var/lib/dpkg/*' -not -path '/var/lib/apt/*' -not -path '/var/cache/*' -not -path '/var/lib/postgresql/*' -not -path '/sys/*' \
+  -not -path '/dev/*' | LC_ALL=C sort; }
+
+nothing_is_enabled() {
+  ! inside pgrep -x 'singularity_age|centralcloud_da' && [[ $(inside systemctl is-enabled centralcloud_daemon) == disabled ]]
+}
+
+# As systemd sees it: a process that hangs is replaced, one that is misconfigured is not started again, credentials arrive.
+main_pid() { inside systemctl show -P MainPID "$1"; }
+wait_for() { # seconds, command...
+  local end=$((SECONDS + $1))
+  shift
+  until "$@"; do ((SECONDS < end)) || return 1; sleep 0.2; done
+}
+watchdog_replaces_one_that_hangs() {
+  inside mkdir -p /run/systemd/system/centralcloud_daemon.service.d
+  printf '[Service]\nWatchdogSec=2\n' | inside tee /run/systemd/system/centralcloud_daemon.service.d/short.conf > /dev/null
+  inside systemctl daemon-reload && inside systemctl restart centralcloud_daemon || return 1
+  local hanging
+  hanging=$(main_pid centralcloud_daemon)
+  inside kill -STOP "$hanging"
+  replaced() { [[ $(main_pid centralcloud_daemon) != "$hanging" ]] && inside systemctl is-active -q centralcloud_daemon; }
+  wait_for 30 replaced || { inside systemctl status centralcloud_daemon --no-pager; return 1; }
+  inside rm -r /run/systemd/system/centralcloud_daemon.service.d
+  inside systemctl daemon-reload && inside systemctl restart centralcloud_daemon
+}
+wrong_configuration_is_not_retried() {
+  inside cp /etc/fleet_control/beta.ini /root/beta.ini
+  printf '[log]\nlevle = info\n' | inside tee -a /etc/fleet_control/beta.ini > /dev/null
+  ! inside systemctl restart singularity_agent@beta || return 1
+  [[ $(inside systemctl show -P ExecMainStatus singularity_agent@beta) == 2 && $(inside systemctl show -P NRestarts singularity_agent@beta) == 0 ]] ||
+    { inside systemctl status singularity_agent@beta --no-pager; return 1; }
+  inside cp /root/beta.ini /etc/fleet_control/beta.ini
+  inside systemctl restart singularity_agent@beta
+}
+credentials_stay_secret() {
+  local pid
+  pid=$(main_pid singularity_agent@alpha)
+  [[ $(inside stat -c '%a %U' /etc/credstore/singularity_agent.alpha.database_url) == '600 root' ]] || return 1
+  ! inside cat "/proc/$pid/environ" "/proc/$pid/cmdline" | tr '\0' '\n' | grep -F 'postgresql://' &&
+    inside cat "/proc/$pid/environ" | tr '\0' '\n' | grep -x 'CREDENTIALS_DIRECTORY=/run/credentials/singularity_agent@alpha.service'
+}
+database_away_loses_nothing() {
+  local answer
+  inside systemctl stop postgresql@15-main
+  answer=$(inside sh -c 'jq ".proposal_id = \"away-1\" | .code_change.files[\"service.conf\"] = \"greeting = later\n\"" /tmp/proposal.json |
+    curl -sS --unix-socket /run/singularity_agent/alpha/agent.sock --json @- http://agent/v1/proposals')
+  inside systemctl start postgresql@15-main
+  jq -e .spooled <<< "$answer" || { echo "not spooled: $answer"; return 1; }
+  # Two voters are left by the page's end: what counts here is that the vote was opened.
+  wait_for 40 inside curl -fsS -o /dev/null http://127.0.0.1:4001/v1/proposals/away-1
+}
+
+before=$(every_file)
+check "package: lintian has no error" bash -c 'command -v lintian > /dev/null || exit 0; lintian --fail-on error "$1"' lintian "$package"
+check "package: apt-get installs it with what it depends on" inside apt-get install -y "/root/${package##*/}"
+check "package: nothing runs and nothing is enabled after it" nothing_is_enabled
+check "page: every command of deploy/README.md" type_page deploy/README.md
+check "unit: credentials stand in no environment and no command line" credentials_stay_secret
+check "unit: what comes in while the database is away is kept, and goes on" database_away_loses_nothing
+# Something for the runbook to look at.
+inside sh -c 'psql -X -q "$(cat /etc/credstore/centralcloud_daemon.database_url)"' > /dev/null << 'SQL'
+select quantumflow.publish('votes_for_consensus_queue', '{"type": "vote", "proposal_id": "x"}') from generate_series(1, 2);
+SQL
+dead() { inside sh -c "PGFLOW_DATABASE_URL=\$(cat /etc/credstore/centralcloud_daemon.database_url) centralcloud_daemon dlq list --json" | jq -e 'length == 2' > /dev/null; }
+check "a message that can never be right is a dead letter" wait_for 20 dead
+check "page: every command of deploy/runbook.md" type_page deploy/runbook.md
+check "unit: the watchdog replaces a coordinator that hangs" watchdog_replaces_one_that_hangs
+check "unit: a wrong configuration is told, and not tried again" wrong_configuration_is_not_retried
+
+removed() {
+  inside apt-get remove -y fleet-control || return 1
+  ! inside pgrep -x 'singularity_age|centralcloud_da' || return 1
+  inside test -e /etc/fleet_control/centralcloud_daemon.ini && ! inside test -e /usr/bin/centralcloud_daemon
+}
+# What an operator made, the user and its state, and links of units that were enabled by hand, are left.
+purged() {
+  inside apt-get purge -y fleet-control || return 1
+  local left
+  left=$(comm -13 <(echo "$before") <(every_file) |
+    grep -vE '^/(etc/(credstore|fleet_control)(/.*)?|var/lib/(private|singularity_agent|centralcloud_daemon)(/.*)?|etc/systemd/system/.*|etc/(passwd|group|shadow|gshadow)-)$')
+  [[ -z $left ]] || { echo "left behind: $left"; return 1; }
+  ! inside test -e /etc/fleet_control/centralcloud_daemon.ini
+}
+check "package: removing stops what runs and keeps the configuration" removed
+check "package: purging leaves only what is an operator's" purged
