@@ -50,6 +50,7 @@ struct connection::state {
 
   settings how;
   wire line;
+  bool pooled = false;
   bool broken = false;
   bool busy = false;
   bool in_flight = false;                                    // sent, and not read to the end
@@ -94,7 +95,7 @@ connection::~connection() = default;
 
 asio::awaitable<std::unique_ptr<connection>> connection::open(settings how) {
   auto made = std::make_unique<state>(co_await asio::this_coro::executor, how);
-  co_await connect(made->line, how);
+  made->pooled = co_await connect(made->line, how);
   co_return std::unique_ptr<connection>(new connection(std::move(made)));
 }
 
@@ -123,7 +124,7 @@ asio::awaitable<result_ptr> connection::state::simple(std::string sql, std::stri
 
 /// The name of the prepared statement; empty where the statement is to be sent as it is.
 asio::awaitable<std::string> connection::state::prepare(const std::string& sql, const std::string& doing) {
-  if (!how.prepare) co_return std::string();
+  if (pooled || !how.prepare) co_return std::string();
   const auto known = prepared.find(sql);
   if (known != prepared.end()) co_return known->second;
   if (prepared.size() >= max_prepared) co_return std::string();
@@ -162,7 +163,9 @@ asio::awaitable<result_ptr> connection::state::extended(const std::string& sql, 
 }
 
 asio::awaitable<void> connection::state::set_statement_timeout(milliseconds limit) {
-  const std::string sql = fmt::format("set statement_timeout = {}", limit.count());
+  // Outside a transaction a pooler may run the next statement elsewhere: the client's own limit has to do.
+  if (pooled && transaction_status() != PQTRANS_INTRANS) co_return;
+  const std::string sql = fmt::format("set {}statement_timeout = {}", pooled ? "local " : "", limit.count());
   co_await simple(sql, "setting the statement timeout");
 }
 
@@ -204,6 +207,10 @@ asio::awaitable<void> connection::run_script(std::string sql, std::optional<mill
   const std::string doing = "running the script \"" + abbreviate_sql(sql) + "\"";
   auto send = [&on, &sql, &doing] { return on.simple(sql, doing); };
   co_await run_limited(on, timeout, send);
+}
+
+bool connection::pooled() const {
+  return state_->pooled;
 }
 
 bool connection::usable() const {

@@ -46,6 +46,10 @@ class connection {
   bool check_alive();
   /// Inside a transaction block, working or failed.
   bool in_transaction() const;
+  /// A connection pooler is between, and each transaction may run in another session: nothing named is prepared,
+  /// `statement_timeout` is set on the server inside a `transaction` only, and neither LISTEN nor locks of a session
+  /// work.
+  bool pooled() const;
   /// Makes it unusable, for whoever knows that its state is not to be trusted.
   void mark_broken();
   int backend_pid() const;

@@ -153,6 +153,10 @@ bool waker::listening() const {
   return state_->listener.up();
 }
 
+const std::string& waker::last_error() const {
+  return state_->listener.last_error();
+}
+
 boost::asio::awaitable<void> waker::run(async::stop_token stop) {
   co_await state_->listener.run(stop);
 }

@@ -16,7 +16,8 @@ namespace fleet::quantumflow {
 /// streams: that is what makes publishers notify (see sql/README.md). Single-threaded: use on one executor.
 class waker {
  public:
-  /// `on_state(up)`: LISTEN works or does not; while it does not, sleeps last at most the poll interval.
+  /// `on_state(up)`: LISTEN works or does not; while it does not, or `run` was never called, sleeps last at most the
+  /// poll interval.
   waker(boost::asio::any_io_executor executor, postgres::settings settings, std::function<void(bool up)> on_state = {});
   ~waker();
   waker(const waker&) = delete;
@@ -31,6 +32,8 @@ class waker {
                                      async::stop_token stop);
 
   bool listening() const;
+  /// Why it does not listen; empty while it does.
+  const std::string& last_error() const;
 
  private:
   struct state;
