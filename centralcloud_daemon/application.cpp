@@ -151,6 +151,7 @@ awaitable<bool> application::parts::wait_for_schema() {
 awaitable<void> application::parts::start_workers() {
   if (!current.core.poll_only)
     supervisor.supervise("waker", [this](async::stop_token stop) { return waker.run(std::move(stop)); });
+  supervisor.supervise("poller", [this](async::stop_token stop) { return waker.poll(pool, std::move(stop)); });
   const bool crashed = co_await crashes.begin();
   if (crashed)
     log.warning("crashed_before", "the last run did not end as it should: messages are handled singly at first");

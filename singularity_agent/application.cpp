@@ -223,6 +223,7 @@ awaitable<void> application::parts::recover_repository() {
 awaitable<void> application::parts::start_consumers() {
   if (!current.core.poll_only)
     supervisor.supervise("waker", [this](stop_token stop) { return waker.run(std::move(stop)); });
+  supervisor.supervise("poller", [this](stop_token stop) { return waker.poll(pool, std::move(stop)); });
   const bool crashed = co_await crashes.begin();
   if (crashed)
     log.warning("crashed_before", "the last run did not end as it should: messages are handled singly at first");

@@ -1,5 +1,7 @@
 #include "common/quantumflow/waker.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <map>
@@ -7,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/async/backoff.hpp"
 #include "common/async/event.hpp"
 #include "common/postgres/error.hpp"
 #include "common/postgres/listener.hpp"
@@ -20,6 +23,11 @@ using std::chrono::milliseconds;
 /// While publishers are under way the flag cannot be raised: look again this soon, doubling up to the second.
 constexpr milliseconds shortest_look{5};
 constexpr milliseconds longest_look{50};
+
+constexpr milliseconds poll_interval{2'000};
+constexpr std::size_t gates_a_statement = 20;
+/// A worker looks by itself that much more rarely while somebody else does it for all.
+constexpr int rarer_while_polled = 30;
 
 }  // namespace
 
@@ -71,6 +79,10 @@ struct waker::state {
     return text == "covered" ? gate::flag_state::covered : gate::flag_state::busy;
   }
 
+  std::vector<gate*> sleeping_gates();
+  boost::asio::awaitable<void> look(postgres::connection& on, std::vector<gate*> at);
+  boost::asio::awaitable<void> look_at_all(postgres::pool& through);
+  void polls(bool works);
   boost::asio::awaitable<void> listen(gate& at);
   boost::asio::awaitable<std::optional<milliseconds>> lie_down(gate& at);
   void get_up(gate& at);
@@ -80,8 +92,48 @@ struct waker::state {
   std::map<std::pair<std::string, std::string>, gate> gates;  // never erased: their addresses are kept
   std::multimap<std::string, gate*> channels;
   std::uint64_t session = 0;
+  bool polled = false;
   postgres::listener listener;
 };
+
+std::vector<waker::state::gate*> waker::state::sleeping_gates() {
+  std::vector<gate*> found;
+  for (auto& [key, each] : gates)
+    if (each.sleepers > 0) found.push_back(&each);
+  return found;
+}
+
+/// Wakes those who sleep although there is something to take.
+boost::asio::awaitable<void> waker::state::look(postgres::connection& on, std::vector<gate*> at) {
+  std::string sql = "select place from (values ";
+  postgres::params arguments;
+  for (std::size_t i = 0; i < at.size(); ++i) {
+    sql += fmt::format("{}({}, quantumflow.next_work_ms(${}, ${}))", i == 0 ? "" : ", ", i, 2 * i + 1, 2 * i + 2);
+    arguments.add(at[i]->queue).add(at[i]->group);
+  }
+  sql += ") looked (place, work_ms) where work_ms = 0";
+  const auto answer = co_await on.query(std::move(sql), std::move(arguments));
+  for (const auto& row : answer) at[static_cast<std::size_t>(row.get<int>("place"))]->wake.notify_all();
+}
+
+boost::asio::awaitable<void> waker::state::look_at_all(postgres::pool& through) {
+  const auto all = sleeping_gates();
+  if (all.empty()) co_return;
+  const auto connection = co_await through.acquire();
+  for (std::size_t first = 0; first < all.size(); first += gates_a_statement) {
+    const auto begin = all.begin() + static_cast<std::ptrdiff_t>(first);
+    const auto size = std::min(gates_a_statement, all.size() - first);
+    std::vector<gate*> piece(begin, begin + static_cast<std::ptrdiff_t>(size));
+    co_await look(*connection, std::move(piece));
+  }
+}
+
+/// Those who lay down in the belief that somebody looks for them must not go on sleeping when nobody does.
+void waker::state::polls(bool works) {
+  if (polled && !works)
+    for (auto& [key, each] : gates) each.wake.notify_all();
+  polled = works;
+}
 
 /// LISTENs to the channels of the gate's streams, once a session.
 boost::asio::awaitable<void> waker::state::listen(gate& at) {
@@ -161,6 +213,24 @@ boost::asio::awaitable<void> waker::run(async::stop_token stop) {
   co_await state_->listener.run(stop);
 }
 
+boost::asio::awaitable<void> waker::poll(postgres::pool& through, async::stop_token stop) {
+  bool going_on = true;
+  while (going_on) {
+    bool works = false;
+    try {
+      co_await state_->look_at_all(through);
+      works = true;
+    } catch (const base::failure&) {
+      // The workers find out what is the matter, and say so.
+    }
+    state_->polls(works);
+    const double spread = 0.75 + 0.5 * async::random01();
+    const auto pause = std::chrono::duration_cast<milliseconds>(poll_interval * spread);
+    going_on = co_await stop.sleep_for(pause);
+  }
+  state_->polls(false);
+}
+
 boost::asio::awaitable<void> waker::sleep(std::string queue, std::string group, milliseconds limit,
                                           async::stop_token stop) {
   auto& gate = state_->find_gate(queue, group);
@@ -174,7 +244,8 @@ boost::asio::awaitable<void> waker::sleep(std::string queue, std::string group, 
     gate.flag = state::gate::flag_state::lowered;
     flag_failed = true;
   }
-  const auto wait = flag_failed ? longest_look : std::min(limit, until_work.value_or(limit));
+  const auto longest = state_->polled ? limit * rarer_while_polled : limit;
+  const auto wait = flag_failed ? longest_look : std::min(longest, until_work.value_or(longest));
   if (wait.count() > 0) co_await gate.wake.wait_for(wait, stop);
   --gate.sleepers;
   if (gate.sleepers == 0 && gate.flag == state::gate::flag_state::raised && listening()) state_->get_up(gate);

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "common/async/stop.hpp"
+#include "common/postgres/pool.hpp"
 #include "common/postgres/settings.hpp"
 
 namespace fleet::quantumflow {
@@ -26,8 +27,14 @@ class waker {
   /// Keeps the connection until a soft stop; reconnects with backoff. Supervise it like a worker.
   boost::asio::awaitable<void> run(async::stop_token stop);
 
-  /// Returns when the group may have something to take on the queue, or after `limit`, or at a soft stop. It looks
-  /// itself before it sleeps, so a publish that committed before the call is never slept through.
+  /// Looks every two seconds, with one statement for everybody who sleeps, whether there is something to take: what an
+  /// idle process costs the database, instead of each worker's own look. Until a soft stop; failures of the database
+  /// are waited out, and while they last, and without this, each sleep ends at its own limit. Supervise it, too.
+  boost::asio::awaitable<void> poll(postgres::pool& through, async::stop_token stop);
+
+  /// Returns when the group may have something to take on the queue, or after `limit` (30 times that while `poll`
+  /// works), or at a soft stop. It looks itself before it sleeps, so a publish that committed before the call is never
+  /// slept through.
   boost::asio::awaitable<void> sleep(std::string queue, std::string group, std::chrono::milliseconds limit,
                                      async::stop_token stop);
 
