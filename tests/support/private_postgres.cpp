@@ -17,6 +17,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 #include <stdexcept>
 #include <thread>
 #include <vector>
@@ -113,8 +114,9 @@ private_postgres& private_postgres::shared() {
   // A benchmark wants what a commit really costs.
   private_postgres_options options;
   options.fsync = std::getenv("FLEET_TEST_FSYNC") != nullptr;
-  if (const char* libraries = std::getenv("FLEET_TEST_PRELOAD"))
-    options.settings["shared_preload_libraries"] = libraries;
+  std::istringstream more(std::getenv("FLEET_TEST_SETTINGS") != nullptr ? std::getenv("FLEET_TEST_SETTINGS") : "");
+  for (std::string name, value; std::getline(more, name, '=') && std::getline(more, value, ';');)
+    options.settings[name] = value;
   static private_postgres server(options);
   return server;
 }

@@ -27,7 +27,7 @@ class private_postgres {
   private_postgres& operator=(const private_postgres&) = delete;
 
   /// The one that the tests of this process share, started at first use; with fsync where FLEET_TEST_FSYNC is set,
-  /// with the libraries of FLEET_TEST_PRELOAD loaded.
+  /// and with the server settings of FLEET_TEST_SETTINGS ("name=value;name=value").
   static private_postgres& shared();
 
   /// A new empty database; one of that name is replaced. Returns its URL (by Unix socket, as superuser).
