@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Set-up, build and every test.
-#   tests/run.sh [unit|integration|system|sql|checks|all]... [--preset release|debug-asan-ubsan|tsan] [--no-build]
+#   tests/run.sh [unit|integration|system|sql|checks|failover|all]... [--preset release|debug-asan-ubsan|tsan] [--no-build]
 # Prints a line a suite with its time, a failed suite's output, and last of all `N passed, N failed` (test cases).
 # Exit 1 where a case failed or none ran. Works as root or as a user with sudo; its PostgreSQL is private (.dev-postgres) unless
 # FLEET_TEST_DATABASE_URL names another. Logs: BUILD/test-logs.
@@ -11,7 +11,7 @@ root=$PWD
 parts=() preset=release build=yes
 while [[ $# -gt 0 ]]; do
   case $1 in
-    unit | integration | system | sql | checks) parts+=("$1") ;;
+    unit | integration | system | sql | checks | failover) parts+=("$1") ;;
     all) parts+=(checks unit sql integration system) ;;
     --preset) preset=${2:?--preset needs a name}; shift ;;
     --preset=*) preset=${1#*=} ;;
@@ -168,6 +168,9 @@ for part in "${parts[@]}"; do
     unit) run_unit ;;
     integration) run_program integration_tests 900 ;;
     system) run_program system_tests 1500 ;;
+    failover) # not in `all`: over a minute, and packages that nothing else needs
+      suite failover 300 ./tests/system/failover/run.sh
+      report failover ;;
     sql)
       need_postgres
       suite sql 300 ./tests/sql/run.sh
