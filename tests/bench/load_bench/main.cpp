@@ -6,7 +6,7 @@
 #include <charconv>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
+#include <exception>
 #include <string>
 #include <vector>
 
@@ -22,6 +22,21 @@ constexpr int most_proposals = 5'000;
 int usage() {
   std::fprintf(stderr, "usage: load_bench [--statements] [COUNT]..., counts of 1 to %d\n", most_proposals);
   return 2;
+}
+
+bool measure(const std::vector<int>& counts, bool statements) {
+  bool right = true;
+  for (const int count : counts) {
+    const auto fleet = make_fleet("load_bench_" + std::to_string(count));
+    if (statements) fleet->psql("create extension pg_stat_statements");
+    const auto run = run_load(*fleet, count);
+    print_delays(*fleet, run);
+    right = print_accounts(*fleet, run) && right;
+    if (statements) print_statements(*fleet);
+    std::printf("\n");
+    std::fflush(stdout);
+  }
+  return right;
 }
 
 }  // namespace
@@ -45,16 +60,11 @@ int main(int argc, char** argv) {
   if (counts.empty()) counts = {10, 100, 1000};
   ::setenv("FLEET_TEST_FSYNC", "1", 1);
   if (statements) ::setenv("FLEET_TEST_SETTINGS", "shared_preload_libraries=pg_stat_statements", 1);
-  bool right = true;
-  for (const int count : counts) {
-    const auto fleet = make_fleet("load_bench_" + std::to_string(count));
-    if (statements) fleet->psql("create extension pg_stat_statements");
-    const auto run = run_load(*fleet, count);
-    print_delays(*fleet, run);
-    right = print_accounts(*fleet, run) && right;
-    if (statements) print_statements(*fleet);
-    std::printf("\n");
-    std::fflush(stdout);
+  // Caught, so that the daemons end with this: an uncaught exception runs no destructor.
+  try {
+    return measure(counts, statements) ? 0 : 1;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "load_bench: %s\n", error.what());
+    return 1;
   }
-  return right ? 0 : 1;
 }
