@@ -43,7 +43,7 @@ bootstrap:
     ttl: $ttl
     loop_wait: 5
     retry_timeout: 5
-    synchronous_mode: $synchronous
+    synchronous_mode: true
     maximum_lag_on_failover: 1048576
     postgresql:
       use_pg_rewind: true
@@ -79,7 +79,7 @@ members() {
   return 1
 }
 member_with() { members | jq -er --arg role "$1" 'first(.members[] | select(.role == $role and .state == "running") | .name)'; }
-standby() { member_with sync_standby || { [[ $synchronous == false ]] && member_with replica; }; }
+standby() { member_with sync_standby; }
 both_in_sync() { member_with leader > /dev/null && standby > /dev/null; }
 timeline() { members | jq -r '.members[] | select(.role == "leader") | .timeline'; }
 
@@ -102,11 +102,6 @@ kill_node() {
   children=$(pgrep -P "$postmaster" | tr '\n' ' ')
   # shellcheck disable=SC2086 # a list of numbers
   kill -KILL "${patroni_pid[$1]}" "$postmaster" $children
-}
-
-# The standby receives nothing more, as over a link that is down.
-cut_replication() {
-  pkill -STOP -P "$(head -n 1 "$work/data-$1/postmaster.pid")" -f walreceiver
 }
 
 stop_cluster() {

@@ -1,9 +1,7 @@
 #!/usr/bin/env bash
 # Kills the primary of a real two-node Patroni cluster (etcd, synchronous replication) under a real fleet, and shows that every
 # acknowledged publish is there once and each accepted proposal is decided and applied once. Prints how long writes were away.
-#   tests/system/failover/run.sh [--asynchronous]      1 to 2 minutes; works as root (the servers then run as postgres) or as a user
-#     --asynchronous   without synchronous replication, and with the link to the standby down before the kill: shows that
-#                      acknowledged publishes are missing then, so that the checks can fail, and does fail
+#   tests/system/failover/run.sh      1 to 2 minutes; works as root (the servers then run as postgres) or as a user
 # Needs build/bin (or FLEET_BIN_DIR) and `deploy/install-deps.sh --failover`. All on loopback, in a directory of its own.
 # Last line: the checks, counted as tests/run.sh counts cases; exit 1 where one failed.
 set -euo pipefail
@@ -12,13 +10,6 @@ bin=${FLEET_BIN_DIR:-$root/build/bin}
 here=$root/tests/system/failover
 for variable in "${!PGFLOW_@}" INSTANCE_ID "${!PG@}" "${!GIT_@}"; do unset "$variable"; done
 export LC_ALL=C.UTF-8 TZ=UTC GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0='*'
-
-synchronous=true
-case ${1:-} in
-  '') ;;
-  --asynchronous) synchronous=false ;;
-  *) echo "usage: tests/system/failover/run.sh [--asynchronous]" >&2; exit 2 ;;
-esac
 
 ttl=20 # seconds after which a silent leader is replaced: the least that Patroni takes
 before_kill=10 after_return=10
@@ -75,7 +66,7 @@ check() { # what, found, expected
 
 say "starting etcd and two PostgreSQL nodes under Patroni"
 start_cluster || fail "the cluster did not come up"
-say "leader $(member_with leader), standby $(standby), synchronous: $synchronous"
+say "leader $(member_with leader), synchronous standby $(standby)"
 make_database > "$work/database.log" 2>&1 || fail "the schema was not made"
 start_fleet || fail "the fleet did not get ready"
 say "a coordinator and ${#instances[@]} agents are ready; loading them for $before_kill s"
@@ -87,10 +78,6 @@ loads+=($!)
 sleep "$before_kill"
 
 old=$(member_with leader) old_timeline=$(timeline)
-if [[ $synchronous == false ]]; then
-  cut_replication "$(standby)"
-  sleep 2
-fi
 killed_at=$(now_ms)
 kill_node "$old"
 say "killed the primary $old (patroni and postgres, kill -9)"
