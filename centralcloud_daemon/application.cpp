@@ -56,7 +56,7 @@ struct application::parts {
   telemetry::event_counter events{metrics, log, telemetry::daemon_prefix::centralcloud};
   postgres::pool pool{loop.executor(), database_settings(current.core),
                       current.core.pool_size + workers_of(configured)};
-  quantumflow::waker waker{loop.executor(), database_settings(current.core)};
+  quantumflow::waker waker{loop.executor(), listen_settings(current.core), [this](bool told) { tell_waking(told); }};
   quantumflow::crash_guard crashes{pool, std::string(consumer_group), slot_of(current)};
 
   producers out{events, base::system_clock()};
@@ -74,6 +74,7 @@ struct application::parts {
   bool listen();
   awaitable<bool> wait_for_schema();
   awaitable<void> start_workers();
+  void tell_waking(bool told);
   awaitable<void> probe(async::stop_token stop);
   awaitable<void> drain();
   void apply_reload();
@@ -148,9 +149,12 @@ awaitable<bool> application::parts::wait_for_schema() {
 }
 
 awaitable<void> application::parts::start_workers() {
-  supervisor.supervise("waker", [this](async::stop_token stop) { return waker.run(std::move(stop)); });
-  supervisor.supervise("waker_proof",
-                       [this](async::stop_token stop) { return waker.keep_proving(pool, std::move(stop)); });
+  if (!current.core.poll_only) {
+    supervisor.supervise("waker", [this](async::stop_token stop) { return waker.run(std::move(stop)); });
+    supervisor.supervise("waker_proof",
+                         [this](async::stop_token stop) { return waker.keep_proving(pool, std::move(stop)); });
+  }
+  supervisor.supervise("poller", [this](async::stop_token stop) { return waker.poll(pool, std::move(stop)); });
   const bool crashed = co_await crashes.begin();
   if (crashed)
     log.warning("crashed_before", "the last run did not end as it should: messages are handled singly at first");
@@ -180,6 +184,14 @@ awaitable<void> application::parts::start_workers() {
   supervisor.supervise("log_keeper", [this](async::stop_token stop) { return keeper.run(std::move(stop)); });
   supervisor.supervise("probe", [this](async::stop_token stop) { return probe(std::move(stop)); });
   health.set("workers", true);
+}
+
+void application::parts::tell_waking(bool told) {
+  if (told) {
+    log.info("listening_to_queues", "the database tells of new messages");
+  } else if (!loop.stop_token().soft_requested()) {
+    log.warning("polling_queues", "the database does not tell of new messages", {{"error", waker.last_error()}});
+  }
 }
 
 awaitable<void> application::parts::probe(async::stop_token stop) {

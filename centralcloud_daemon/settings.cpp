@@ -243,4 +243,10 @@ postgres::settings database_settings(const config::core_settings& core) {
   return how;
 }
 
+postgres::settings listen_settings(const config::core_settings& core) {
+  auto how = database_settings(core);
+  how.url = core.listen_url;
+  return how;
+}
+
 }  // namespace fleet::central

@@ -29,5 +29,7 @@ std::shared_ptr<const config::schema> settings_schema();
 /// Error `invalid_input`: values that fit one by one and not together, or a rule that is none.
 base::result<settings> settings_from(const config::values& all);
 postgres::settings database_settings(const config::core_settings& core);
+/// Of the connection that LISTENs.
+postgres::settings listen_settings(const config::core_settings& core);
 
 }  // namespace fleet::central

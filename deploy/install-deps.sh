@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Installs what building and running needs, from Debian 12's own packages. Asks for nothing; makes no apt call when all is there.
-#   install-deps.sh [--tests] [--package] [--bench] [--check]
-#     --tests   also what only tests/run.sh needs (clang-format, shellcheck, systemd-analyze)
+#   install-deps.sh [--tests] [--package] [--bench] [--failover] [--check]
+#     --tests   also what only tests/run.sh needs (clang-format, shellcheck, systemd-analyze, PgBouncer)
 #     --package  also what tests/run.sh package needs (debootstrap, lintian)
 #     --bench   also the queues that tests/bench/queue_bench.sh compares with (PgQ; Node for those of npm)
+#     --failover  also Patroni and etcd, for tests/system/failover
 #     --check   only say what is missing; exit 1 where something is
 # Works as root, or as a user who may use sudo. An installed PostgreSQL and its clusters are left as they are.
 set -euo pipefail
@@ -18,6 +19,7 @@ packages=(
 test_packages=(clang-format shellcheck systemd pgbouncer)
 package_packages=(debootstrap lintian)
 bench_packages=(postgresql-15-pgq3 pgqd)
+failover_packages=(patroni etcd-server python3-psycopg2 python3-etcd)
 # A Node from elsewhere is as good as Debian's, which is too old for pg-boss.
 command -v npm > /dev/null || bench_packages+=(nodejs npm)
 
@@ -30,8 +32,9 @@ for argument in "$@"; do
     --tests) packages+=("${test_packages[@]}") ;;
     --package) packages+=("${package_packages[@]}") ;;
     --bench) packages+=("${bench_packages[@]}") ;;
+    --failover) packages+=("${failover_packages[@]}") ;;
     --check) check_only=yes ;;
-    -h | --help) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    -h | --help) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 0 ;;
     *) printf 'install-deps: unknown argument %s (see --help)\n' "$argument" >&2; exit 2 ;;
   esac
 done

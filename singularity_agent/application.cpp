@@ -66,7 +66,7 @@ struct application::parts {
   postgres::pool pool{loop.executor(), database_of(current), current.core.pool_size + workers_of(configured)};
   quantumflow::crash_guard crashes{pool, current.instance.str(), current.instance.str()};
   postgres::pool rollback_pool{loop.executor(), database_of(current), rollback_pool_size};
-  quantumflow::waker waker{loop.executor(), database_of(current)};
+  quantumflow::waker waker{loop.executor(), listen_of(current), [this](bool told) { tell_waking(told); }};
   wake_ups wake{};
 
   producers out{current.instance, events};
@@ -98,6 +98,7 @@ struct application::parts {
   awaitable<void> recover_repository();
   awaitable<void> start_consumers();
   void start_workers();
+  void tell_waking(bool told);
   awaitable<void> heartbeat(stop_token stop);
   awaitable<void> drain();
   void refuse(const std::string& what, const base::error& why);
@@ -220,8 +221,11 @@ awaitable<void> application::parts::recover_repository() {
 }
 
 awaitable<void> application::parts::start_consumers() {
-  supervisor.supervise("waker", [this](stop_token stop) { return waker.run(std::move(stop)); });
-  supervisor.supervise("waker_proof", [this](stop_token stop) { return waker.keep_proving(pool, std::move(stop)); });
+  if (!current.core.poll_only) {
+    supervisor.supervise("waker", [this](stop_token stop) { return waker.run(std::move(stop)); });
+    supervisor.supervise("waker_proof", [this](stop_token stop) { return waker.keep_proving(pool, std::move(stop)); });
+  }
+  supervisor.supervise("poller", [this](stop_token stop) { return waker.poll(pool, std::move(stop)); });
   const bool crashed = co_await crashes.begin();
   if (crashed)
     log.warning("crashed_before", "the last run did not end as it should: messages are handled singly at first");
@@ -250,6 +254,14 @@ awaitable<void> application::parts::start_consumers() {
       supervisor.supervise(name + "/" + std::to_string(n),
                            [worker](stop_token stop) { return worker->run(std::move(stop)); });
     }
+  }
+}
+
+void application::parts::tell_waking(bool told) {
+  if (told) {
+    log.info("listening_to_queues", "the database tells of new messages");
+  } else if (!loop.stop_token().soft_requested()) {
+    log.warning("polling_queues", "the database does not tell of new messages", {{"error", waker.last_error()}});
   }
 }
 

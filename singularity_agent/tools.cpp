@@ -86,4 +86,10 @@ postgres::settings database_of(const agent_settings& settings) {
   return how;
 }
 
+postgres::settings listen_of(const agent_settings& settings) {
+  auto how = database_of(settings);
+  how.url = settings.core.listen_url;
+  return how;
+}
+
 }  // namespace fleet::agent

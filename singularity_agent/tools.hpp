@@ -17,5 +17,7 @@ std::unique_ptr<execution::executor> make_executor(boost::asio::any_io_executor 
 base::result<std::unique_ptr<metrics::sampler>> make_sampler(const agent_settings& settings);
 execution::rollback_options rollback_options_of(const agent_settings& settings);
 postgres::settings database_of(const agent_settings& settings);
+/// Of the connection that LISTENs.
+postgres::settings listen_of(const agent_settings& settings);
 
 }  // namespace fleet::agent

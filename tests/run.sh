@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Set-up, build and every test.
-#   tests/run.sh [unit|integration|system|sql|checks|all|package]... [--preset release|debug-asan-ubsan|tsan] [--no-build]
+#   tests/run.sh [unit|integration|system|sql|checks|all|package|failover]... [--preset release|debug-asan-ubsan|tsan] [--no-build]
 # Prints a line a suite with its time, a failed suite's output, and last of all `N passed, N failed` (test cases).
 # `package` is no part of `all`: the Debian package and the pages on a machine of their own (system/package/run.sh; root only).
 # Exit 1 where a case failed or none ran. Works as root or as a user with sudo; its PostgreSQL is private (.dev-postgres) unless
@@ -12,7 +12,7 @@ root=$PWD
 parts=() preset=release build=yes
 while [[ $# -gt 0 ]]; do
   case $1 in
-    unit | integration | system | sql | checks | package) parts+=("$1") ;;
+    unit | integration | system | sql | checks | package | failover) parts+=("$1") ;;
     all) parts+=(checks unit sql integration system) ;;
     --preset) preset=${2:?--preset needs a name}; shift ;;
     --preset=*) preset=${1#*=} ;;
@@ -173,6 +173,9 @@ for part in "${parts[@]}"; do
       ./deploy/install-deps.sh --package
       suite package 1200 ./tests/system/package/run.sh
       report package ;;
+    failover) # not in `all`: over a minute, and packages that nothing else needs
+      suite failover 300 ./tests/system/failover/run.sh
+      report failover ;;
     sql)
       need_postgres
       suite sql 300 ./tests/sql/run.sh

@@ -66,6 +66,12 @@ awaitable<std::string> checksum_of(postgres::connection& connection, const sql::
   co_return answer.single().get<std::string>("checksum");
 }
 
+base::error pooler_between() {
+  return base::make_error(base::error_kind::invalid_input,
+                          "a connection pooler is between; migrate holds a lock of its session: name the server itself "
+                          "with --database.url");
+}
+
 awaitable<bool> try_lock(postgres::connection& connection) {
   const auto answer = co_await connection.query("select pg_try_advisory_lock(" + std::string(lock_key) + ") as locked");
   co_return answer.single().get<bool>("locked");
@@ -179,6 +185,7 @@ awaitable<std::vector<migration_status>> read_status(postgres::connection& conne
 }
 
 awaitable<base::result<std::vector<int>>> migrate(postgres::connection& connection, migrate_options how) {
+  if (connection.pooled()) co_return pooler_between();
   const bool locked = co_await wait_for_lock(connection, how);
   if (!locked) {
     co_return base::make_error(

@@ -52,6 +52,13 @@ void add_database(schema& to) {
       "PostgreSQL connection: a URL or a keyword string, as libpq takes it (several hosts, TLS and SCRAM too). The "
       "coordinator's role is a member of centralcloud; an agent's is made by `centralcloud_daemon enroll`.";
   to.add(url);
+  setting listen;
+  listen.key = "database.listen_url";
+  listen.type = value_type::url;
+  listen.sentence =
+      "Connection to the server itself for the one session that is told of new messages, where database.url leads to a "
+      "connection pooler (PgBouncer). Empty: database.url; through a pooler, or with none, queues are polled.";
+  to.add(listen);
   setting pool;
   pool.key = "database.pool_size";
   pool.type = value_type::integer;
@@ -133,6 +140,9 @@ void add_core_settings(schema& to) {
 core_settings core_from(const values& all) {
   core_settings core;
   core.database_url = all.get_string("database.url");
+  const auto& listen_url = all.get_string("database.listen_url");
+  core.poll_only = listen_url == "none";
+  core.listen_url = listen_url.empty() || core.poll_only ? core.database_url : listen_url;
   core.pool_size = static_cast<std::size_t>(all.get_int("database.pool_size"));
   core.connect_timeout = all.get_ms("database.connect_timeout_ms");
   core.statement_timeout = all.get_ms("database.statement_timeout_ms");

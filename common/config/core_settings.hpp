@@ -17,6 +17,8 @@ void add_core_settings(schema& to);
 
 struct core_settings {
   std::string database_url;
+  std::string listen_url;  ///< of the connection that LISTENs
+  bool poll_only = false;  ///< no such connection at all
   std::size_t pool_size = 0;
   std::chrono::milliseconds connect_timeout{};
   std::chrono::milliseconds statement_timeout{};

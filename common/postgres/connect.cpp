@@ -162,27 +162,33 @@ class connect_driver {
   steady::time_point host_deadline_{};
 };
 
-/// By SET after connecting, not as startup options: PgBouncer refuses options it does not know.
-std::string session_setup(const settings& how) {
+/// After connecting, not as startup options: PgBouncer refuses options it does not know. It gives clients keys of its
+/// own, so that a backend with another pid than the one announced means a pooler; then no row comes back, and nothing
+/// is left in a session that is somebody else's a moment later (time zone and date style it keeps for each client).
+std::string session_setup(const settings& how, int announced_pid) {
   return fmt::format(
-      "set statement_timeout = {}; set idle_in_transaction_session_timeout = {}; set timezone = 'UTC'; "
-      "set datestyle = 'ISO, YMD'; set extra_float_digits = 1; set default_transaction_isolation = 'read committed'",
-      how.statement_timeout.count(), how.idle_in_transaction_timeout.count());
+      "set timezone = 'UTC'; set datestyle = 'ISO, YMD'; "
+      "select set_config('statement_timeout', '{}', false), "
+      "set_config('idle_in_transaction_session_timeout', '{}', false), set_config('extra_float_digits', '1', false), "
+      "set_config('default_transaction_isolation', 'read committed', false) where pg_backend_pid() = {}",
+      how.statement_timeout.count(), how.idle_in_transaction_timeout.count(), announced_pid);
 }
 
 }  // namespace
 
-asio::awaitable<void> connect(wire& on, settings how) {
+asio::awaitable<bool> connect(wire& on, settings how) {
   connect_driver driver(on, how);
   co_await driver.run();
   const std::string doing = "setting up the session with " + driver.info().names();
   on.arm(std::max(driver.deadline(), steady::now() + std::chrono::seconds(1)));
   PQsetnonblocking(on.get(), 1);
-  const std::string setup = session_setup(how);
+  const std::string setup = session_setup(how, PQbackendPID(on.get()));
   if (PQsendQuery(on.get(), setup.c_str()) == 0) throw error_of(on.get(), doing);
   const auto done = co_await on.collect(doing);
   on.disarm();
-  if (done && PQresultStatus(done.get()) == PGRES_FATAL_ERROR) throw error_of(done.get(), doing);
+  if (PQresultStatus(done.get()) == PGRES_FATAL_ERROR) throw error_of(done.get(), doing);
+  const bool pooled = PQntuples(done.get()) == 0;
+  co_return pooled;
 }
 
 }  // namespace fleet::postgres

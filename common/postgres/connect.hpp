@@ -7,7 +7,7 @@
 
 namespace fleet::postgres {
 
-/// Connects and sets up the session. Throws `sql_error`.
-boost::asio::awaitable<void> connect(wire& on, settings how);
+/// Connects and sets up the session. True: a pooler is between (see `connection::pooled`). Throws `sql_error`.
+boost::asio::awaitable<bool> connect(wire& on, settings how);
 
 }  // namespace fleet::postgres

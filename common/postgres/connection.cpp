@@ -55,6 +55,7 @@ struct connection::state {
 
   settings how;
   wire line;
+  bool pooled = false;
   bool broken = false;
   bool busy = false;
   bool in_flight = false;                                    // sent, and not read to the end
@@ -100,7 +101,7 @@ connection::~connection() = default;
 
 asio::awaitable<std::unique_ptr<connection>> connection::open(settings how) {
   auto made = std::make_unique<state>(co_await asio::this_coro::executor, how);
-  co_await connect(made->line, how);
+  made->pooled = co_await connect(made->line, how);
   co_return std::unique_ptr<connection>(new connection(std::move(made)));
 }
 
@@ -129,7 +130,7 @@ asio::awaitable<result_ptr> connection::state::simple(std::string sql, std::stri
 
 /// The name of the prepared statement; empty where the statement is to be sent as it is.
 asio::awaitable<std::string> connection::state::prepare(const std::string& sql, const std::string& doing) {
-  if (!how.prepare) co_return std::string();
+  if (pooled || !how.prepare) co_return std::string();
   const auto known = prepared.find(sql);
   if (known != prepared.end()) co_return known->second;
   if (prepared.size() >= max_prepared) co_return std::string();
@@ -202,7 +203,9 @@ asio::awaitable<void> connection::state::send_pending_begin() {
 }
 
 asio::awaitable<void> connection::state::set_statement_timeout(milliseconds limit) {
-  const std::string sql = fmt::format("set statement_timeout = {}", limit.count());
+  // Outside a transaction a pooler may run the next statement elsewhere: the client's own limit has to do.
+  if (pooled && transaction_status() != PQTRANS_INTRANS) co_return;
+  const std::string sql = fmt::format("set {}statement_timeout = {}", pooled ? "local " : "", limit.count());
   co_await simple(sql, "setting the statement timeout");
 }
 
@@ -258,6 +261,10 @@ void connection::begin_with_next() {
 
 bool connection::end_unbegun() {
   return std::exchange(state_->begin_pending, false);
+}
+
+bool connection::pooled() const {
+  return state_->pooled;
 }
 
 bool connection::usable() const {

@@ -50,6 +50,10 @@ class connection {
   void begin_with_next();
   /// Takes that back where no statement has come. False: the transaction has begun.
   bool end_unbegun();
+  /// A connection pooler is between, and each transaction may run in another session: nothing named is prepared,
+  /// `statement_timeout` is set on the server inside a `transaction` only, and neither LISTEN nor locks of a session
+  /// work.
+  bool pooled() const;
   /// Makes it unusable, for whoever knows that its state is not to be trusted.
   void mark_broken();
   int backend_pid() const;

@@ -7,6 +7,7 @@
 namespace fleet::postgres {
 
 namespace asio = boost::asio;
+using std::chrono::milliseconds;
 
 listener::listener(asio::any_io_executor executor, settings how, std::vector<std::string> channels,
                    notify_handler on_notify, state_handler on_state, listener_timing timing)
@@ -26,21 +27,30 @@ void listener::set_up(bool up) {
 
 asio::awaitable<void> listener::run(async::stop_token stop) {
   while (!stop.soft_requested()) {
+    bool pooled = false;
     try {
       auto one = session(stop);
-      co_await asio::co_spawn(executor_, std::move(one), asio::use_awaitable);
+      pooled = co_await asio::co_spawn(executor_, std::move(one), asio::use_awaitable);
     } catch (const base::failure& error) {
       last_error_ = error.what();
     }
     set_up(false);
     fail_commands();
-    if (!stop.soft_requested()) co_await stop.sleep_for(backoff_.next(async::random01()));
+    const auto pause = pooled ? found_pooler() : backoff_.next(async::random01());
+    if (!stop.soft_requested()) co_await stop.sleep_for(pause);
   }
 }
 
+milliseconds listener::found_pooler() {
+  last_error_ = "a connection pooler is between: LISTEN needs a connection to the server itself";
+  if (on_state_) on_state_(false);
+  return timing_.pooled_retry;
+}
+
 /// One connection, from opening it to its end.
-asio::awaitable<void> listener::session(async::stop_token stop) {
+asio::awaitable<bool> listener::session(async::stop_token stop) {
   const auto held = co_await connection::open(settings_);
+  if (held->pooled()) co_return true;
   for (const auto& channel : channels_) {
     const std::string sql = "listen " + quote_identifier(channel);
     co_await held->run_script(sql);
@@ -59,6 +69,7 @@ asio::awaitable<void> listener::session(async::stop_token stop) {
       if (on_notify_) on_notify_(one.channel, one.payload);
     }
   }
+  co_return false;
 }
 
 /// Until a notification, a command, or a stop; after a long silence the connection is asked for life.

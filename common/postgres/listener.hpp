@@ -21,14 +21,16 @@ struct listener_timing {
   async::backoff_policy reconnect{std::chrono::milliseconds(100), std::chrono::seconds(10), 2.0, 0.5};
   std::chrono::milliseconds ping_interval{15'000};  ///< of silence, after which the connection is asked for life
   std::chrono::milliseconds ping_timeout{5'000};
+  std::chrono::milliseconds pooled_retry{60'000};  ///< after finding a pooler instead of a server
 };
 
 /// Notifications sent while the connection is away are lost: whoever depends on them polls when `on_state(true)` comes.
-/// Needs a session of its own: not through PgBouncer in transaction mode.
+/// Needs a session of its own: where a pooler is between it stays down, says why, and looks again now and then.
 class listener {
  public:
   using notify_handler = std::function<void(const std::string& channel, const std::string& payload)>;
-  /// True: listening on all channels. False: was, and is not any more. Starts as not listening.
+  /// True: listening on all channels. False: was, and is not any more, or cannot through this pooler (told each time
+  /// that is found; `last_error` says it). Starts as not listening.
   using state_handler = std::function<void(bool up)>;
 
   listener(boost::asio::any_io_executor executor, settings how, std::vector<std::string> channels,
@@ -53,11 +55,13 @@ class listener {
     std::exception_ptr error;
   };
 
-  boost::asio::awaitable<void> session(async::stop_token stop);
+  /// Returns at a soft stop: false, or at once: true, where a pooler is between.
+  boost::asio::awaitable<bool> session(async::stop_token stop);
   boost::asio::awaitable<void> run_commands(connection& on);
   boost::asio::awaitable<void> wait(connection& on, async::stop_token stop);
   void fail_commands();
   void set_up(bool up);
+  std::chrono::milliseconds found_pooler();
 
   boost::asio::any_io_executor executor_;
   settings settings_;

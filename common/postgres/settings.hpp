@@ -15,7 +15,7 @@ struct settings {
   std::chrono::milliseconds statement_timeout{10'000};
   std::chrono::milliseconds client_grace{1'000};
   std::chrono::milliseconds idle_in_transaction_timeout{60'000};
-  /// Named prepared statements; off for PgBouncer in transaction mode.
+  /// Named prepared statements; never through a pooler (see `connection::pooled`).
   bool prepare = true;
 };
 

@@ -1,5 +1,9 @@
 #include "common/postgres/transaction.hpp"
 
+#include <fmt/format.h>
+
+#include <utility>
+
 namespace fleet::postgres {
 
 namespace asio = boost::asio;
@@ -16,7 +20,16 @@ asio::awaitable<transaction> transaction::begin(connection& on) {
   if (on.in_transaction()) {
     throw base::failure(base::make_error(base::error_kind::internal, "the connection is inside a transaction already"));
   }
-  on.begin_with_next();
+  if (on.pooled()) {
+    const auto& limits = on.options();
+    auto script = fmt::format(
+        "begin isolation level read committed; set local statement_timeout = {}; "
+        "set local idle_in_transaction_session_timeout = {}",
+        limits.statement_timeout.count(), limits.idle_in_transaction_timeout.count());
+    co_await on.run_script(std::move(script));
+  } else {
+    on.begin_with_next();
+  }
   co_return transaction(on);
 }
 

@@ -1,5 +1,7 @@
 #include "common/quantumflow/waker.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <map>
@@ -7,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/async/backoff.hpp"
 #include "common/async/event.hpp"
 #include "common/base/ids.hpp"
 #include "common/postgres/error.hpp"
@@ -29,6 +32,10 @@ constexpr milliseconds proof_interval_deaf{5'000};
 constexpr milliseconds proof_timeout{2'000};
 /// The longest sleep while notifications do not come although they should.
 constexpr milliseconds deaf_poll{1'000};
+constexpr milliseconds poll_interval{2'000};
+constexpr std::size_t gates_a_statement = 20;
+/// A worker looks by itself that much more rarely while somebody else does it for all.
+constexpr int rarer_while_polled = 30;
 
 }  // namespace
 
@@ -92,6 +99,10 @@ struct waker::state {
   }
 
   boost::asio::awaitable<bool> proves(postgres::pool& sender, async::stop_token stop);
+  std::vector<gate*> sleeping_gates();
+  boost::asio::awaitable<void> look(postgres::connection& on, std::vector<gate*> at);
+  boost::asio::awaitable<void> look_at_all(postgres::pool& through);
+  void polls(bool works);
   boost::asio::awaitable<void> listen(gate& at);
   boost::asio::awaitable<std::optional<milliseconds>> lie_down(gate& at);
   void get_up(gate& at);
@@ -105,6 +116,7 @@ struct waker::state {
   async::event proof;
   async::event prove_now;
   bool deaf = false;  ///< connected, but a notification that was sent did not come
+  bool polled = false;
   postgres::listener listener;
 };
 
@@ -120,6 +132,45 @@ boost::asio::awaitable<bool> waker::state::proves(postgres::pool& sender, async:
   }
   const bool came = co_await proof.wait_for(proof_timeout, stop);
   co_return came || stop.soft_requested();
+}
+
+std::vector<waker::state::gate*> waker::state::sleeping_gates() {
+  std::vector<gate*> found;
+  for (auto& [key, each] : gates)
+    if (each.sleepers > 0) found.push_back(&each);
+  return found;
+}
+
+/// Wakes those who sleep although there is something to take.
+boost::asio::awaitable<void> waker::state::look(postgres::connection& on, std::vector<gate*> at) {
+  std::string sql = "select place from (values ";
+  postgres::params arguments;
+  for (std::size_t i = 0; i < at.size(); ++i) {
+    sql += fmt::format("{}({}, quantumflow.next_work_ms(${}, ${}))", i == 0 ? "" : ", ", i, 2 * i + 1, 2 * i + 2);
+    arguments.add(at[i]->queue).add(at[i]->group);
+  }
+  sql += ") looked (place, work_ms) where work_ms = 0";
+  const auto answer = co_await on.query(std::move(sql), std::move(arguments));
+  for (const auto& row : answer) at[static_cast<std::size_t>(row.get<int>("place"))]->wake.notify_all();
+}
+
+boost::asio::awaitable<void> waker::state::look_at_all(postgres::pool& through) {
+  const auto all = sleeping_gates();
+  if (all.empty()) co_return;
+  const auto connection = co_await through.acquire();
+  for (std::size_t first = 0; first < all.size(); first += gates_a_statement) {
+    const auto begin = all.begin() + static_cast<std::ptrdiff_t>(first);
+    const auto size = std::min(gates_a_statement, all.size() - first);
+    std::vector<gate*> piece(begin, begin + static_cast<std::ptrdiff_t>(size));
+    co_await look(*connection, std::move(piece));
+  }
+}
+
+/// Those who lay down in the belief that somebody looks for them must not go on sleeping when nobody does.
+void waker::state::polls(bool works) {
+  if (polled && !works)
+    for (auto& [key, each] : gates) each.wake.notify_all();
+  polled = works;
 }
 
 /// LISTENs to the channels of the gate's streams, once a session.
@@ -192,6 +243,10 @@ bool waker::listening() const {
   return state_->listener.up() && !state_->deaf;
 }
 
+const std::string& waker::last_error() const {
+  return state_->listener.last_error();
+}
+
 boost::asio::awaitable<void> waker::run(async::stop_token stop) {
   co_await state_->listener.run(stop);
 }
@@ -212,6 +267,24 @@ boost::asio::awaitable<void> waker::keep_proving(postgres::pool& sender, async::
   }
 }
 
+boost::asio::awaitable<void> waker::poll(postgres::pool& through, async::stop_token stop) {
+  bool going_on = true;
+  while (going_on) {
+    bool works = false;
+    try {
+      co_await state_->look_at_all(through);
+      works = true;
+    } catch (const base::failure&) {
+      // The workers find out what is the matter, and say so.
+    }
+    state_->polls(works);
+    const double spread = 0.75 + 0.5 * async::random01();
+    const auto pause = std::chrono::duration_cast<milliseconds>((state_->deaf ? deaf_poll : poll_interval) * spread);
+    going_on = co_await stop.sleep_for(pause);
+  }
+  state_->polls(false);
+}
+
 boost::asio::awaitable<void> waker::sleep(std::string queue, std::string group, milliseconds limit,
                                           async::stop_token stop) {
   auto& gate = state_->find_gate(queue, group);
@@ -226,7 +299,8 @@ boost::asio::awaitable<void> waker::sleep(std::string queue, std::string group, 
     flag_failed = true;
   }
   if (state_->deaf) limit = std::min(limit, deaf_poll);
-  const auto wait = flag_failed ? longest_look : std::min(limit, until_work.value_or(limit));
+  const auto longest = state_->polled ? limit * rarer_while_polled : limit;
+  const auto wait = flag_failed ? longest_look : std::min(longest, until_work.value_or(longest));
   if (wait.count() > 0) co_await gate.wake.wait_for(wait, stop);
   --gate.sleepers;
   if (gate.sleepers == 0 && gate.flag == state::gate::flag_state::raised && listening()) state_->get_up(gate);

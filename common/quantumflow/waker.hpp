@@ -8,11 +8,8 @@
 #include <string>
 
 #include "common/async/stop.hpp"
+#include "common/postgres/pool.hpp"
 #include "common/postgres/settings.hpp"
-
-namespace fleet::postgres {
-class pool;
-}
 
 namespace fleet::quantumflow {
 
@@ -20,7 +17,8 @@ namespace fleet::quantumflow {
 /// streams: that is what makes publishers notify (see sql/README.md). Single-threaded: use on one executor.
 class waker {
  public:
-  /// `on_state(up)`: LISTEN works or does not; while it does not, sleeps last at most the poll interval.
+  /// `on_state(up)`: LISTEN works or does not; while it does not, or `run` was never called, sleeps last at most the
+  /// poll interval.
   waker(boost::asio::any_io_executor executor, postgres::settings settings, std::function<void(bool up)> on_state = {});
   ~waker();
   waker(const waker&) = delete;
@@ -34,13 +32,21 @@ class waker {
   /// short.
   boost::asio::awaitable<void> keep_proving(postgres::pool& sender, async::stop_token stop);
 
-  /// Returns when the group may have something to take on the queue, or after `limit`, or at a soft stop. It looks
-  /// itself before it sleeps, so a publish that committed before the call is never slept through.
+  /// Looks every two seconds, with one statement for everybody who sleeps, whether there is something to take: what an
+  /// idle process costs the database, instead of each worker's own look. Until a soft stop; failures of the database
+  /// are waited out, and while they last, and without this, each sleep ends at its own limit. Supervise it, too.
+  boost::asio::awaitable<void> poll(postgres::pool& through, async::stop_token stop);
+
+  /// Returns when the group may have something to take on the queue, or after `limit` (30 times that while `poll`
+  /// works), or at a soft stop. It looks itself before it sleeps, so a publish that committed before the call is never
+  /// slept through.
   boost::asio::awaitable<void> sleep(std::string queue, std::string group, std::chrono::milliseconds limit,
                                      async::stop_token stop);
 
   /// Connected, and not proven deaf.
   bool listening() const;
+  /// Why it does not listen; empty while it does.
+  const std::string& last_error() const;
 
  private:
   struct state;

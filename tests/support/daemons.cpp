@@ -1,10 +1,8 @@
 #include "tests/support/daemons.hpp"
 
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <spawn.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -42,20 +40,6 @@ void write_file(const std::string& path, const std::string& text) {
   std::ofstream out(path, std::ios::binary | std::ios::trunc);
   out << text;
   if (!out.flush()) throw std::runtime_error("cannot write " + path);
-}
-
-/// A port that was free a moment ago.
-int free_port() {
-  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t length = sizeof address;
-  const bool bound = ::bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0 &&
-                     ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length) == 0;
-  ::close(fd);
-  if (!bound) throw std::runtime_error("no free port");
-  return ntohs(address.sin_port);
 }
 
 /// An INI file from "section.key" → value.
@@ -112,6 +96,7 @@ daemon_answer answer_of(const base::result<http::client_response>& response) {
 }  // namespace
 
 std::string daemon_binary(const std::string& name) {
+  if (name.starts_with('/')) return name;
   const char* folder = std::getenv("FLEET_BIN_DIR");
   return (folder != nullptr ? std::string(folder) : std::string(FLEET_BINARY_DIR)) + "/" + name;
 }
@@ -240,15 +225,19 @@ daemon_fleet::daemon_fleet(const fleet_options& options)
   std::string pattern = (std::filesystem::temp_directory_path() / "fleet-XXXXXX").string();
   if (::mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("mkdtemp failed");
   directory = pattern;
+  const auto add_urls = [&options](std::map<std::string, std::string>& to, const std::string& url) {
+    to["database.url"] = options.route ? options.route(url) : url;
+    if (options.listen_directly) to["database.listen_url"] = url;
+  };
   for (int i = 0; i < options.coordinators; ++i) {
     const auto folder = directory + "/coordinator-" + std::to_string(i);
     std::filesystem::create_directories(folder);
     coordinator_addresses.push_back("127.0.0.1:" + std::to_string(free_port()));
-    std::map<std::string, std::string> settings{{"database.url", coordinator_url(name)},
-                                                {"http.listen", coordinator_addresses.back()},
+    std::map<std::string, std::string> settings{{"http.listen", coordinator_addresses.back()},
                                                 {"guardian.observation_window_seconds", "3"},
                                                 {"instances.heartbeat_timeout_ms", "5000"},
                                                 {"log.level", "debug"}};
+    add_urls(settings, coordinator_url(name));
     for (const auto& [key, value] : options.coordinator_settings) settings[key] = value;
     write_config(folder + "/coordinator.ini", settings);
     const std::vector<std::string> arguments{"run", "--config", folder + "/coordinator.ini"};
@@ -259,8 +248,11 @@ daemon_fleet::daemon_fleet(const fleet_options& options)
     const auto instance = "agent-" + std::to_string(i);
     const auto folder = directory + "/" + instance;
     std::filesystem::create_directories(folder);
-    agents.push_back(
-        std::make_unique<agent_process>(folder, instance, agent_url(name, instance), options.agent_settings));
+    std::map<std::string, std::string> settings;
+    add_urls(settings, agent_url(name, instance));
+    for (const auto& [key, value] : options.agent_settings) settings[key] = value;
+    const auto url = settings["database.url"];
+    agents.push_back(std::make_unique<agent_process>(folder, instance, url, std::move(settings)));
   }
   if (!options.start) return;
   for (auto& each : coordinators) each->start();

@@ -15,7 +15,7 @@
 
 namespace fleet::test {
 
-/// The path of a program of this build (of FLEET_BIN_DIR where that is set).
+/// The path of a program of this build (of FLEET_BIN_DIR where that is set); an absolute path stays as it is.
 std::string daemon_binary(const std::string& name);
 
 /// Polls until the condition holds; false when `limit` (times the patience of this run) passes first.
@@ -82,7 +82,10 @@ struct fleet_options {
   int coordinators = 1;
   std::map<std::string, std::string> agent_settings = {};
   std::map<std::string, std::string> coordinator_settings = {};
-  bool start = true;  ///< start all and wait until they are ready
+  /// What becomes of each daemon's database.url: a way through a pooler or proxy.
+  std::function<std::string(const std::string& url)> route = {};
+  bool listen_directly = false;  ///< database.listen_url is what database.url was before `route`
+  bool start = true;             ///< start all and wait until they are ready
 };
 
 /// A fleet in a temporary directory, gone with the object. Each daemon logs in as a role of its own; `database_url` is

@@ -36,11 +36,11 @@ std::string agent_url(const std::string& database, const std::string& instance) 
 std::string coordinator_url(const std::string& database) {
   auto& server = private_postgres::shared();
   static const bool made = [&] {
-    server.psql("create role coordinator login in role centralcloud");
+    server.psql("create role coordinator login password 'coordinator' in role centralcloud");
     return true;
   }();
   static_cast<void>(made);
-  return server.url(database, "coordinator");
+  return server.url(database, "coordinator") + "&password=coordinator";
 }
 
 }  // namespace fleet::test

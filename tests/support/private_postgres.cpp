@@ -17,6 +17,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 #include <stdexcept>
 #include <thread>
 #include <vector>
@@ -53,19 +54,6 @@ std::string run(const std::string& command) {
   return output;
 }
 
-int free_port() {
-  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = ::htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  auto* generic = reinterpret_cast<sockaddr*>(&address);
-  const bool bound = ::bind(fd, generic, size) == 0 && ::getsockname(fd, generic, &size) == 0;
-  ::close(fd);
-  if (!bound) throw std::runtime_error("no free port");
-  return ::ntohs(address.sin_port);
-}
-
 std::string unprivileged_user() {
   if (::geteuid() != 0) return {};
   return ::getpwnam("postgres") != nullptr ? "postgres" : "nobody";
@@ -84,6 +72,23 @@ std::vector<std::string> as_user(const std::string& user) {
 }
 
 }  // namespace
+
+int free_port() {
+  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = ::htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  auto* generic = reinterpret_cast<sockaddr*>(&address);
+  const bool bound = ::bind(fd, generic, size) == 0 && ::getsockname(fd, generic, &size) == 0;
+  ::close(fd);
+  if (!bound) throw std::runtime_error("no free port");
+  return ::ntohs(address.sin_port);
+}
+
+std::vector<std::string> private_postgres::launcher() const {
+  return as_user(user_);
+}
 
 private_postgres::private_postgres(private_postgres_options options)
     : options_(std::move(options)), user_(unprivileged_user()) {
@@ -109,6 +114,9 @@ private_postgres& private_postgres::shared() {
   // A benchmark wants what a commit really costs.
   private_postgres_options options;
   options.fsync = std::getenv("FLEET_TEST_FSYNC") != nullptr;
+  std::istringstream more(std::getenv("FLEET_TEST_SETTINGS") != nullptr ? std::getenv("FLEET_TEST_SETTINGS") : "");
+  for (std::string name, value; std::getline(more, name, '=') && std::getline(more, value, ';');)
+    options.settings[name] = value;
   static private_postgres server(options);
   return server;
 }

@@ -4,6 +4,7 @@
 
 #include <map>
 #include <string>
+#include <vector>
 
 namespace fleet::test {
 
@@ -11,6 +12,9 @@ struct private_postgres_options {
   bool fsync = false;
   std::map<std::string, std::string> settings = {};  ///< further ones of postgresql.conf
 };
+
+/// A port that was free a moment ago.
+int free_port();
 
 /// Blocking; every wait is bounded. As root it runs as `postgres` or `nobody`. The server also ends when the process
 /// that started it is killed. Local connections are trusted, TCP ones need a SCRAM password (superuser: postgres /
@@ -22,7 +26,8 @@ class private_postgres {
   private_postgres(const private_postgres&) = delete;
   private_postgres& operator=(const private_postgres&) = delete;
 
-  /// The one that the tests of this process share, started at first use; with fsync where FLEET_TEST_FSYNC is set.
+  /// The one that the tests of this process share, started at first use; with fsync where FLEET_TEST_FSYNC is set,
+  /// and with the server settings of FLEET_TEST_SETTINGS ("name=value;name=value").
   static private_postgres& shared();
 
   /// A new empty database; one of that name is replaced. Returns its URL (by Unix socket, as superuser).
@@ -44,6 +49,9 @@ class private_postgres {
   pid_t pid() const { return pid_; }
   int port() const { return port_; }
   const std::string& directory() const { return directory_; }
+  const std::string& user() const { return user_; }  ///< that it runs as; empty: the one who runs the tests
+  /// Words before a command that start it as that user and end it with this process.
+  std::vector<std::string> launcher() const;
 
  private:
   void initialize();

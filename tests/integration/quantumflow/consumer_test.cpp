@@ -101,6 +101,31 @@ TEST_CASE("consumer: a sleeping worker is woken by a publish, well before its po
   }
 }
 
+TEST_CASE("consumer: where nobody is told, the poller wakes who sleeps, and workers do not look by themselves") {
+  queue_fixture fleet("consumer_polled");
+  fleet.psql(handled_table);
+  int acknowledged = 0;
+  auto often = options();
+  often.poll_interval = std::chrono::milliseconds(100);
+  quantumflow::waker deaf(fleet.io.get_executor(), fleet.settings());  // never run: it does not listen
+  quantumflow::consumer worker(fleet.pool, deaf, often, quantumflow::handle_each<numbered>(record_numbered),
+                               [&](const message&, const outcome&) { ++acknowledged; });
+  const auto working = fleet.consume_here(worker);
+  fleet.poll(deaf);
+  const auto looks_within = [&](std::chrono::milliseconds duration) {
+    const auto before = fleet.pool.stats().acquired_total;
+    run_until(
+        fleet.io, [] { return false; }, duration);
+    return fleet.pool.stats().acquired_total - before;
+  };
+  REQUIRE(run_until(fleet.io, [&] { return fleet.pool.stats().acquired_total >= 2; }));
+  // Fifteen looks of its own would fit in; at most one is the poller's.
+  CHECK(looks_within(std::chrono::milliseconds(1'500)) <= 3);
+  fleet.publish(queue, payload("p", 1));
+  CHECK(run_until(
+      fleet.io, [&] { return acknowledged == 1; }, std::chrono::seconds(4)));
+}
+
 TEST_CASE("consumer: a malformed message is rejected with the field, its neighbours are handled") {
   queue_fixture fleet("consumer_malformed");
   fleet.psql(handled_table);

@@ -62,6 +62,12 @@ class queue_fixture {
     return running_worker(*this);
   }
 
+  /// Looks for everybody who sleeps, as a daemon's poller does.
+  void poll(quantumflow::waker& sleepers) {
+    ++running;
+    boost::asio::co_spawn(io, sleepers.poll(pool, stop.token()), [this](std::exception_ptr) { --running; });
+  }
+
   std::string psql(const std::string& sql) const { return private_postgres::shared().psql(sql, name); }
 
   base::message_id publish(std::string queue, boost::json::object payload) {

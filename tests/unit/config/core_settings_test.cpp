@@ -37,6 +37,22 @@ TEST_CASE("core settings: defaults of the queues") {
   CHECK(config::print_effective(*loaded).find("a:b@") == std::string::npos);
 }
 
+TEST_CASE("core settings: what listens goes to database.url, to a url of its own, or nowhere") {
+  const auto core_with = [](const std::string& listen_url) {
+    auto schema = std::make_shared<config::schema>();
+    config::add_core_settings(*schema);
+    config::sources from;
+    from.arguments = {"--database.url=postgresql://pooler/d"};
+    if (!listen_url.empty()) from.arguments.push_back("--database.listen_url=" + listen_url);
+    return config::core_from(config::load(schema, from).value());
+  };
+  CHECK(core_with("").listen_url == "postgresql://pooler/d");
+  CHECK(core_with("postgresql://server/d").listen_url == "postgresql://server/d");
+  CHECK(core_with("postgresql://server/d").database_url == "postgresql://pooler/d");
+  CHECK_FALSE(core_with("postgresql://server/d").poll_only);
+  CHECK(core_with("none").poll_only);
+}
+
 TEST_CASE("core settings: without a database there is an error that names the variable") {
   const auto loaded = load({});
   REQUIRE(loaded.has_error());
