@@ -66,8 +66,15 @@ alert_rules_are_tested() {
   while read -r name; do
     grep -q "alertname=\"$name\"" config/prometheus-rules.test.yml || { echo "$name is never seen firing"; bad=1; }
   done < <(sed -n 's/^ *- alert: //p' config/prometheus-rules.yml)
-  [[ $(grep -c '^ *- alert:' config/prometheus-rules.yml) -eq $(grep -c '^ *runbook: deploy/runbook.md#' config/prometheus-rules.yml) ]] ||
+  [[ $(grep -c '^ *- alert:' config/prometheus-rules.yml) -eq $(grep -c '^ *runbook: [^ ]*#' config/prometheus-rules.yml) ]] ||
     { echo "an alert has no runbook"; bad=1; }
+  # Headings as they are linked to: in lower case, hyphens for blanks, nothing but letters and digits besides.
+  local page
+  while IFS='#' read -r page name; do
+    [[ -f deploy/runbook.md || $page != deploy/runbook.md ]] || continue # a tree without the deployment's pages
+    sed -n 's/^##* //p' "$page" | tr '[:upper:]' '[:lower:]' | sed 's/[^a-z0-9 _-]//g; s/ /-/g' | grep -qx -- "$name" ||
+      { echo "$page has no heading \"$name\""; bad=1; }
+  done < <(sed -n 's/^ *runbook: //p' config/prometheus-rules.yml)
   return $bad
 }
 

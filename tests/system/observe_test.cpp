@@ -228,6 +228,9 @@ TEST_CASE("observe: dead letters raise one alert, which a command is told of, an
   CHECK(alert.at("name") == "dead_letters");
   CHECK(alert.at("subject") == "votes_for_consensus_queue");
   CHECK(alert.at("severity") == "high");
+  const auto over_http = json::parse(get(fleet.coordinator_addresses[1], "/v1/alerts")).at("alerts").as_array();
+  REQUIRE(over_http.size() == 1);
+  CHECK(over_http[0].at("alert_id") == alert.at("alert_id"));
   CHECK(alert.at("bound") == 2);
   fleet.psql("select quantumflow.purge_dlq()");
   REQUIRE(wait_until([&] { return notices_in(notices).size() == 2; }));
