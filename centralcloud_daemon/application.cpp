@@ -6,6 +6,8 @@
 #include <string>
 #include <utility>
 
+#include "centralcloud_daemon/alerts/monitor.hpp"
+#include "centralcloud_daemon/alerts/notifier.hpp"
 #include "centralcloud_daemon/api/routes.hpp"
 #include "centralcloud_daemon/consumers.hpp"
 #include "centralcloud_daemon/log_keeper.hpp"
@@ -18,6 +20,8 @@
 #include "common/messages/queues.hpp"
 #include "common/quantumflow/schema_version.hpp"
 #include "common/quantumflow/waker.hpp"
+#include "common/telemetry/queue_meter.hpp"
+#include "common/telemetry/vitals.hpp"
 
 namespace fleet::central {
 namespace {
@@ -56,6 +60,7 @@ struct application::parts {
   telemetry::event_counter events{metrics, log, telemetry::daemon_prefix::centralcloud};
   postgres::pool pool{loop.executor(), database_settings(current.core),
                       current.core.pool_size + workers_of(configured)};
+  telemetry::vitals vitals{metrics, telemetry::daemon_prefix::centralcloud, FLEET_VERSION};
   quantumflow::waker waker{loop.executor(), listen_settings(current.core), [this](bool told) { tell_waking(told); }};
   quantumflow::crash_guard crashes{pool, std::string(consumer_group), slot_of(current)};
 
@@ -66,6 +71,9 @@ struct application::parts {
   consumers in{votes, changes, pattern_reports, events};
   timers timed{pool, votes, changes, current.guardian};
   log_keeper keeper{pool, current.maintenance, log};
+  alerts::notifier commands{pool, alerts::command_channel(current.channels), log, metrics};
+  alerts::notifier webhooks{pool, alerts::webhook_channel(current.channels), log, metrics};
+  alerts::monitor monitor{pool, current.monitor, log, metrics, [this] { wake_notifiers(); }};
   std::vector<std::unique_ptr<quantumflow::consumer>> workers{};
   std::unique_ptr<http::server> server{};
   daemon::supervisor supervisor{
@@ -79,6 +87,8 @@ struct application::parts {
   awaitable<void> drain();
   void apply_reload();
   void take_over(const config::values& fresh, settings effective);
+  void refresh_metrics();
+  void wake_notifiers();
 };
 
 application::application(daemon::service_start start) {
@@ -117,7 +127,7 @@ bool application::parts::listen() {
   }
   options.bearer_token = std::move(*token);
   http::router routes;
-  http::add_health_routes(routes, health, metrics);
+  http::add_health_routes(routes, health, metrics, [this] { refresh_metrics(); });
   api::add_routes(routes, {pool, changes, current.consensus});
   server = std::make_unique<http::server>(loop.executor(), std::move(options), std::move(routes), log, metrics);
   const auto started = server->start();
@@ -167,11 +177,13 @@ awaitable<void> application::parts::start_workers() {
     options.crashes = &crashes;
     options.max_retries = how.max_retries;
     options.retry_delay = how.retry_delay;
+    const telemetry::queue_meter meter(metrics, each.queue);
+    options.on_batch = [meter](std::chrono::nanoseconds took) { meter.processed(took); };
     const bool opens_votes = each.queue == messages::queues::proposals_for_consensus;
     for (std::size_t n = 0; n < how.workers; ++n) {
       std::function<void()> woken;
       if (opens_votes) woken = [this] { timed.wake(); };
-      auto after = in.after_commit(each, std::move(woken));
+      auto after = in.after_commit(each, meter, std::move(woken));
       auto* worker = workers
                          .emplace_back(std::make_unique<quantumflow::consumer>(pool, waker, options, each.handler,
                                                                                std::move(after)))
@@ -182,11 +194,15 @@ awaitable<void> application::parts::start_workers() {
   }
   supervisor.supervise("timers", [this](async::stop_token stop) { return timed.run(std::move(stop)); });
   supervisor.supervise("log_keeper", [this](async::stop_token stop) { return keeper.run(std::move(stop)); });
+  supervisor.supervise("monitor", [this](async::stop_token stop) { return monitor.run(std::move(stop)); });
+  supervisor.supervise("alerts_command", [this](async::stop_token stop) { return commands.run(std::move(stop)); });
+  supervisor.supervise("alerts_webhook", [this](async::stop_token stop) { return webhooks.run(std::move(stop)); });
   supervisor.supervise("probe", [this](async::stop_token stop) { return probe(std::move(stop)); });
   health.set("workers", true);
 }
 
 void application::parts::tell_waking(bool told) {
+  vitals.show_listen(told);
   if (told) {
     log.info("listening_to_queues", "the database tells of new messages");
   } else if (!loop.stop_token().soft_requested()) {
@@ -240,8 +256,22 @@ void application::parts::take_over(const config::values& fresh, settings effecti
   current.guardian = std::move(effective.guardian);
   current.patterns = effective.patterns;
   current.maintenance = effective.maintenance;
+  current.monitor = effective.monitor;
+  current.channels = std::move(effective.channels);
+  wake_notifiers();
   if (const auto level = telemetry::parse_log_level(effective.core.log_level)) log.set_level(*level);
   timed.wake();
+}
+
+void application::parts::refresh_metrics() {
+  vitals.refresh(health);
+  const auto now = pool.stats();
+  vitals.show_pool({"main", now.open, now.idle, now.waiting, now.connect_failures_total});
+}
+
+void application::parts::wake_notifiers() {
+  commands.wake();
+  webhooks.wake();
 }
 
 }  // namespace fleet::central

@@ -63,17 +63,21 @@ std::vector<consumers::subscription> consumers::subscriptions() {
   return all;
 }
 
-quantumflow::after_commit consumers::after_commit(const subscription& of, std::function<void()> woken) {
-  return [this, queue = of.queue, counted = of.counted, woken = std::move(woken)](const quantumflow::message& message,
-                                                                                  const quantumflow::outcome& outcome) {
+quantumflow::after_commit consumers::after_commit(const subscription& of, telemetry::queue_meter meter,
+                                                  std::function<void()> woken) {
+  return [this, meter, queue = of.queue, counted = of.counted, woken = std::move(woken)](
+             const quantumflow::message& message, const quantumflow::outcome& outcome) {
     using kind = quantumflow::outcome::kind;
-    const std::string_view result = outcome.what == kind::done     ? "done"
-                                    : outcome.what == kind::failed ? "failed"
-                                                                   : "rejected";
+    const auto result = quantumflow::to_string(outcome.what);
+    meter.settled(result, message.enqueued_at, base::system_clock().now());
     events_.count(counted, "handled",
-                  {{"queue", queue}, {"message_id", message.id}, {"outcome", result}, {"error", outcome.error}});
+                  {{"queue", queue},
+                   {"message_id", message.id},
+                   {"trace_id", outcome.trace_id},
+                   {"outcome", result},
+                   {"error", outcome.error}});
     if (outcome.what != kind::done)
-      events_.not_handled({queue, message.id, outcome.what == kind::rejected, outcome.error});
+      events_.not_handled({queue, message.id, outcome.what == kind::rejected, outcome.error, outcome.trace_id});
     if (woken) woken();
   };
 }

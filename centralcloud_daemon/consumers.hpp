@@ -15,6 +15,7 @@
 #include "common/postgres/transaction.hpp"
 #include "common/quantumflow/consumer.hpp"
 #include "common/telemetry/events.hpp"
+#include "common/telemetry/queue_meter.hpp"
 
 namespace fleet::central {
 
@@ -48,8 +49,10 @@ class consumers {
   };
   /// One for each queue that the coordinator reads.
   std::vector<subscription> subscriptions();
-  /// Counts handled messages after their commit; logs those that were refused. Calls `woken` after each, if given.
-  quantumflow::after_commit after_commit(const subscription& of, std::function<void()> woken = {});
+  /// Counts and measures handled messages after their commit; logs those that were refused. Calls `woken` after each,
+  /// if given.
+  quantumflow::after_commit after_commit(const subscription& of, telemetry::queue_meter meter,
+                                         std::function<void()> woken = {});
 
  private:
   consensus::engine& votes_;

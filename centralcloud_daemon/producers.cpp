@@ -41,8 +41,12 @@ producers::sent producers::send_consensus_result(postgres::transaction& open, me
   message.recipient = what.instance_id;
   const auto published = co_await publish(open, std::move(message));
   if (published) {
+    const telemetry::labels with{{"status", std::string(messages::to_string(what.status))},
+                                 {"rule", what.rule.value_or("")}};
+    events_.registry().counter_of("centralcloud_decisions_total", with).increment();
     events_.count(event::consensus_result_published, "decided",
                   {{"proposal_id", what.proposal_id},
+                   {"trace_id", base::trace_id_of(what.trace)},
                    {"instance_id", what.instance_id},
                    {"status", messages::to_string(what.status)},
                    {"rule", what.rule.value_or("")},
@@ -57,8 +61,10 @@ producers::sent producers::send_rollback_trigger(postgres::transaction& open, me
   message.recipient = what.instance_id;
   const auto published = co_await publish(open, std::move(message));
   if (published) {
+    events_.registry().counter_of("centralcloud_rollbacks_triggered_total", {{"reason", what.reason}}).increment();
     events_.count(event::rollback_trigger_published, "rollback triggered",
                   {{"proposal_id", what.proposal_id},
+                   {"trace_id", base::trace_id_of(what.trace)},
                    {"instance_id", what.instance_id},
                    {"reason", what.reason},
                    {"message_id", *published}});

@@ -40,6 +40,9 @@ class producers {
   /// To whoever outside reads it.
   sent send_learning_loop_completed(postgres::transaction& open, messages::learning_loop_completed what);
 
+  /// Where those who send count what led to it.
+  telemetry::metrics& registry() const { return events_.registry(); }
+
  private:
   sent publish(postgres::transaction& open, quantumflow::publication what);
 

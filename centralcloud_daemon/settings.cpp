@@ -3,6 +3,7 @@
 #include <fstream>
 #include <utility>
 
+#include "centralcloud_daemon/alerts/webhook.hpp"
 #include "common/base/text.hpp"
 
 namespace fleet::central {
@@ -150,12 +151,74 @@ void add_maintenance(config::schema& to) {
 }
 
 void add_alerts(config::schema& to) {
-  to.add(bounded(made("alerts.dlq_messages", value_type::integer, "10", "Dead letters from which on people are told."),
-                 1, 1'000'000'000, "messages"));
+  to.add(bounded(
+      made("alerts.dlq_messages", value_type::integer, "10", "Dead letters of a queue above which people are told."), 0,
+      1'000'000'000, "messages"));
   to.add(bounded(made("alerts.queue_latency_seconds", value_type::decimal, "5",
-                      "Age of a queue's oldest message from which on people are told."),
+                      "Age of a queue's oldest message above which people are told."),
                  0, 86'400, "s"));
-  to.add(made("alerts.command", value_type::string, "", "Command that is run for an alert. Empty: none."));
+  to.add(bounded(made("alerts.snapshot_age_seconds", value_type::integer, "300",
+                      "Age of the oldest open transaction above which people are told: it keeps the database from "
+                      "cleaning up."),
+                 1, 1'000'000, "s"));
+  to.add(bounded(made("alerts.rotation_held_seconds", value_type::integer, "600",
+                      "How long rotation of the message log may wait for a segment before people are told."),
+                 1, 1'000'000, "s"));
+  to.add(bounded(made("alerts.instance_silent_seconds", value_type::integer, "60",
+                      "How long an instance may be silent before people are told."),
+                 1, 1'000'000, "s"));
+  to.add(bounded(made("alerts.instance_backlog_messages", value_type::integer, "1000",
+                      "Messages set aside for an instance that reads too slowly, above which people are told."),
+                 0, 1'000'000'000, "messages"));
+  to.add(bounded(made("alerts.raise_after_seconds", value_type::decimal, "10",
+                      "How long what may pass by itself (latency, no live instance) must last to be an alert."),
+                 0, 86'400, "s"));
+  to.add(bounded(made("alerts.clear_after_seconds", value_type::decimal, "30",
+                      "How long it must be over to be cleared: the longer, the less a condition that comes and goes "
+                      "is told."),
+                 0, 86'400, "s"));
+  to.add(bounded(made("alerts.repeat_interval_seconds", value_type::integer, "3600",
+                      "What still stands is told again after this. 0: never."),
+                 0, 2'592'000, "s"));
+  to.add(made("alerts.command", value_type::string, "",
+              "Command that is run by /bin/sh for each notice, which is one line of JSON on its standard input. Empty: "
+              "none."));
+  // A webhook's URL is often all that it takes to use it.
+  to.add(made("alerts.webhook_url", value_type::secret, "",
+              "http:// or https:// URL that each notice is posted to as JSON. Empty: none."));
+  to.add(bounded(made("alerts.timeout_ms", value_type::duration_ms, "10000",
+                      "How long the command or the webhook may take; then it is tried again."),
+                 100, 600'000, "ms"));
+}
+
+void add_metrics(config::schema& to) {
+  to.add(bounded(made("metrics.sample_interval_ms", value_type::duration_ms, "5000",
+                      "How often the database's figures are sampled, for /metrics and for alerts."),
+                 100, 3'600'000, "ms"));
+}
+
+std::chrono::milliseconds seconds_in(const config::values& all, const std::string& key) {
+  return std::chrono::milliseconds(all.get_decimal(key).millionths() / 1000);
+}
+
+void read_alerts(const config::values& all, settings& into) {
+  auto& limits = into.monitor.limits;
+  const auto number = [&](const char* key) { return static_cast<double>(all.get_int(key)); };
+  limits.dead_letters = number("alerts.dlq_messages");
+  limits.queue_latency_seconds = all.get_decimal("alerts.queue_latency_seconds").to_double();
+  limits.transaction_seconds = number("alerts.snapshot_age_seconds");
+  limits.held_seconds = number("alerts.rotation_held_seconds");
+  limits.instance_silent_seconds = number("alerts.instance_silent_seconds");
+  limits.instance_backlog = number("alerts.instance_backlog_messages");
+  into.monitor.interval = all.get_ms("metrics.sample_interval_ms");
+  into.monitor.heartbeat_timeout = into.consensus.heartbeat_timeout;
+  into.monitor.instance_forgotten = into.maintenance.instance_expiry;
+  into.monitor.raise_after = seconds_in(all, "alerts.raise_after_seconds");
+  into.monitor.clear_after = seconds_in(all, "alerts.clear_after_seconds");
+  into.monitor.repeat_interval = std::chrono::seconds(all.get_int("alerts.repeat_interval_seconds"));
+  into.channels.command = all.get_string("alerts.command");
+  into.channels.webhook_url = all.get_string("alerts.webhook_url");
+  into.channels.timeout = all.get_ms("alerts.timeout_ms");
 }
 
 base::result<guardian::watch_settings> guardian_from(const config::values& all) {
@@ -208,6 +271,7 @@ std::shared_ptr<const config::schema> settings_schema() {
   add_guardian(*all);
   add_patterns(*all);
   add_maintenance(*all);
+  add_metrics(*all);
   add_alerts(*all);
   return all;
 }
@@ -231,6 +295,11 @@ base::result<settings> settings_from(const config::values& all) {
   made_of.maintenance.segment_bytes = all.get_int("queue.segment_max_mib") << 20;
   made_of.maintenance.lag_rotations = all.get_int("queue.lag_rotations");
   made_of.maintenance.instance_expiry = std::chrono::hours(all.get_int("queue.instance_expiry_hours"));
+  read_alerts(all, made_of);
+  if (const auto& url = made_of.channels.webhook_url; !url.empty()) {
+    if (const auto target = alerts::parse_webhook_url(url); !target)
+      return base::invalid_fields({{"alerts.webhook_url", target.error().message}});
+  }
   return made_of;
 }
 

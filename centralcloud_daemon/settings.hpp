@@ -3,6 +3,8 @@
 #include <memory>
 #include <string>
 
+#include "centralcloud_daemon/alerts/monitor.hpp"
+#include "centralcloud_daemon/alerts/notifier.hpp"
 #include "centralcloud_daemon/consensus/engine.hpp"
 #include "centralcloud_daemon/guardian/watch.hpp"
 #include "centralcloud_daemon/patterns/pattern_rules.hpp"
@@ -22,6 +24,8 @@ struct settings {
   guardian::watch_settings guardian;
   patterns::pattern_settings patterns;
   quantumflow::maintenance_settings maintenance;
+  alerts::monitor_settings monitor;
+  alerts::channel_settings channels;
 };
 
 /// Everything that may be in the file: the core's settings and the coordinator's own.

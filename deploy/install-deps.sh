@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what building and running needs, from Debian 12's own packages. Asks for nothing; makes no apt call when all is there.
 #   install-deps.sh [--tests] [--package] [--bench] [--failover] [--check]
-#     --tests   also what only tests/run.sh needs (clang-format, shellcheck, systemd-analyze, PgBouncer)
+#     --tests   also what only tests/run.sh needs (clang-format, shellcheck, systemd-analyze, PgBouncer; promtool in /usr/local/bin)
 #     --package  also what tests/run.sh package needs (debootstrap, lintian)
 #     --bench   also the queues that tests/bench/queue_bench.sh compares with (PgQ; Node for those of npm)
 #     --failover  also Patroni and etcd, for tests/system/failover
@@ -12,7 +12,7 @@ set -euo pipefail
 packages=(
   g++ cmake ninja-build ccache mold pkg-config
   libboost1.81-dev libboost-json1.81-dev libboost-program-options1.81-dev libboost-filesystem1.81-dev libboost-url1.81-dev
-  libpq-dev libfmt-dev libspdlog-dev prometheus-cpp-dev libsystemd-dev libsqlite3-dev catch2
+  libpq-dev libfmt-dev libspdlog-dev prometheus-cpp-dev libsystemd-dev libsqlite3-dev libssl-dev catch2
   postgresql-15 postgresql-client-15
   git ca-certificates curl jq util-linux procps
 )
@@ -26,10 +26,10 @@ command -v npm > /dev/null || bench_packages+=(nodejs npm)
 fail() { printf 'install-deps: %s\n' "$*" >&2; exit 1; }
 say() { printf 'install-deps: %s\n' "$*" >&2; }
 
-check_only=no
+check_only=no with_tests=no
 for argument in "$@"; do
   case $argument in
-    --tests) packages+=("${test_packages[@]}") ;;
+    --tests) packages+=("${test_packages[@]}") with_tests=yes ;;
     --package) packages+=("${package_packages[@]}") ;;
     --bench) packages+=("${bench_packages[@]}") ;;
     --failover) packages+=("${failover_packages[@]}") ;;
@@ -48,8 +48,13 @@ for package in "${packages[@]}"; do
   grep -qxF -- "$package" <<< "$installed" || missing+=("$package")
 done
 
-[[ ${#missing[@]} -gt 0 ]] || exit 0
+# promtool alone: Debian has it in the package of the server, which would start one.
+promtool=no
+[[ $with_tests == no ]] || command -v promtool > /dev/null || promtool=yes
+
+[[ ${#missing[@]} -gt 0 || $promtool == yes ]] || exit 0
 if [[ $check_only == yes ]]; then
+  [[ $promtool == no ]] || missing+=("promtool (of prometheus)")
   printf 'missing: %s\n' "${missing[*]}"
   exit 1
 fi
@@ -86,10 +91,22 @@ apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 ap
 log=$(mktemp)
 trap 'rm -f "$log"; [[ ! -e $drop_in ]] || remove_drop_in' EXIT
 
-say "installing ${#missing[@]} packages: ${missing[*]}"
+install_promtool() {
+  local place code=0
+  place=$(mktemp -d)
+  chmod 755 "$place" # apt downloads as a user of its own
+  (cd "$place" && apt-get -q download prometheus) && dpkg-deb --fsys-tarfile "$place"/prometheus_*.deb |
+    tar -x -C "$place" ./usr/bin/promtool && "${as_root[@]}" install -m 755 "$place/usr/bin/promtool" /usr/local/bin/ || code=1
+  rm -rf "$place"
+  return $code
+}
+
+[[ ${#missing[@]} -eq 0 ]] || say "installing ${#missing[@]} packages: ${missing[*]}"
+[[ $promtool == no ]] || say "installing promtool into /usr/local/bin"
 for attempt in 1 2; do
   if "${apt[@]}" update < /dev/null > "$log" 2>&1 &&
-    "${apt[@]}" install --no-install-recommends "${missing[@]}" < /dev/null >> "$log" 2>&1; then
+    { [[ ${#missing[@]} -eq 0 ]] || "${apt[@]}" install --no-install-recommends "${missing[@]}" < /dev/null; } >> "$log" 2>&1 &&
+    { [[ $promtool == no ]] || install_promtool; } >> "$log" 2>&1; then
     say "done"
     exit 0
   fi

@@ -9,6 +9,8 @@
 #include "common/messages/queues.hpp"
 #include "common/quantumflow/schema_version.hpp"
 #include "common/quantumflow/waker.hpp"
+#include "common/telemetry/queue_meter.hpp"
+#include "common/telemetry/vitals.hpp"
 #include "singularity_agent/api/routes.hpp"
 #include "singularity_agent/api/step_feed.hpp"
 #include "singularity_agent/consumers.hpp"
@@ -39,10 +41,18 @@ std::size_t workers_of(const config::values& all) {
   return workers;
 }
 
-execution::flow_options flow_options_of(const agent_settings& settings) {
+execution::flow_options flow_options_of(const agent_settings& settings, telemetry::metrics& registry) {
   execution::flow_options options;
   options.observation_window_seconds = settings.executor.observation_window_seconds;
   options.sample_interval = settings.metrics.interval;
+  options.ended = [&registry](std::string_view outcome, std::chrono::nanoseconds took) {
+    registry.counter_of("singularity_executions_total", {{"outcome", std::string(outcome)}}).increment();
+    if (outcome == "applied")
+      registry.histogram_of("singularity_execution_seconds", {}, telemetry::wait_buckets_seconds())
+          .observe(std::chrono::duration<double>(took).count());
+  };
+  for (const auto* outcome : {"applied", "failed", "rollback_failed"})
+    registry.counter_of("singularity_executions_total", {{"outcome", outcome}});
   return options;
 }
 
@@ -66,6 +76,7 @@ struct application::parts {
   postgres::pool pool{loop.executor(), database_of(current), current.core.pool_size + workers_of(configured)};
   quantumflow::crash_guard crashes{pool, current.instance.str(), current.instance.str()};
   postgres::pool rollback_pool{loop.executor(), database_of(current), rollback_pool_size};
+  telemetry::vitals vitals{registry, telemetry::daemon_prefix::singularity, FLEET_VERSION};
   quantumflow::waker waker{loop.executor(), listen_of(current), [this](bool told) { tell_waking(told); }};
   wake_ups wake{};
 
@@ -77,7 +88,8 @@ struct application::parts {
   voting::voter votes{pool, out, wake, log, current.voter};
   std::unique_ptr<execution::executor> executor = make_executor(loop.executor(), current);
   metrics::measurer measure{loop.executor(), *sampler, pool, samples, log, current.metrics.interval};
-  execution::execution_flow flow{pool, *executor, measure, samples, executions, wake, log, flow_options_of(current)};
+  execution::execution_flow flow{pool,       *executor, measure, samples,
+                                 executions, wake,      log,     flow_options_of(current, registry)};
   execution::rollback_worker rollbacks{
       rollback_pool, *executor, flow, measure, executions, wake, events, log, rollback_options_of(current)};
   metrics::watch watch{pool, measure, samples, wake, log, current.metrics.interval};
@@ -103,6 +115,7 @@ struct application::parts {
   awaitable<void> drain();
   void refuse(const std::string& what, const base::error& why);
   void apply_reload();
+  void refresh_metrics();
 };
 
 application::application(daemon::service_start start) {
@@ -178,7 +191,7 @@ bool application::parts::listen() {
   options.bearer_token = std::move(*token);
   options.metrics_prefix = "singularity";
   http::router routes;
-  http::add_health_routes(routes, health, registry);
+  http::add_health_routes(routes, health, registry, [this] { refresh_metrics(); });
   api::add_routes(routes,
                   {pool, *taking, queue.repository(), votes.repository(), executions, known_patterns, hub, wake});
   server = std::make_unique<http::server>(loop.executor(), std::move(options), std::move(routes), log, registry);
@@ -241,11 +254,14 @@ awaitable<void> application::parts::start_consumers() {
     options.max_retries = how.max_retries;
     options.retry_delay = how.retry_delay;
     auto& connections = each.queue == messages::queues::rollback_triggers ? rollback_pool : pool;
-    const auto after = [this, name, then = each.after](const quantumflow::message& message,
-                                                       const quantumflow::outcome& outcome) {
+    const telemetry::queue_meter meter(registry, name);
+    options.on_batch = [meter](std::chrono::nanoseconds took) { meter.processed(took); };
+    const auto after = [this, name, meter, then = each.after](const quantumflow::message& message,
+                                                              const quantumflow::outcome& outcome) {
       using kind = quantumflow::outcome::kind;
+      meter.settled(quantumflow::to_string(outcome.what), message.enqueued_at, base::system_clock().now());
       if (outcome.what != kind::done)
-        events.not_handled({name, message.id, outcome.what == kind::rejected, outcome.error});
+        events.not_handled({name, message.id, outcome.what == kind::rejected, outcome.error, outcome.trace_id});
       if (then) then(message, outcome);
     };
     for (std::size_t n = 0; n < how.workers; ++n) {
@@ -258,6 +274,7 @@ awaitable<void> application::parts::start_consumers() {
 }
 
 void application::parts::tell_waking(bool told) {
+  vitals.show_listen(told);
   if (told) {
     log.info("listening_to_queues", "the database tells of new messages");
   } else if (!loop.stop_token().soft_requested()) {
@@ -318,6 +335,15 @@ void application::parts::apply_reload() {
   configured = *merged;
   votes.set_policy(std::move(*policy));
   if (const auto level = telemetry::parse_log_level(configured.get_string("log.level"))) log.set_level(*level);
+}
+
+void application::parts::refresh_metrics() {
+  vitals.refresh(health);
+  const auto show = [this](const char* name, const postgres::pool_stats& now) {
+    vitals.show_pool({name, now.open, now.idle, now.waiting, now.connect_failures_total});
+  };
+  show("main", pool.stats());
+  show("rollback", rollback_pool.stats());
 }
 
 }  // namespace fleet::agent

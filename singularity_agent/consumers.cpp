@@ -31,7 +31,8 @@ consumers::answer consumers::handle_consensus_result(postgres::transaction& in,
       co_return outcome::rejected(
           fmt::format("proposal_id: '{}' has not been sent for consensus", result.proposal_id.str()));
     case proposals::decision_outcome::repeated:
-      with_.log.debug("decision_repeated", "decided before", {{"proposal_id", result.proposal_id}});
+      with_.log.debug("decision_repeated", "decided before",
+                      {{"proposal_id", result.proposal_id}, {"trace_id", base::trace_id_of(result.trace)}});
       co_return outcome::done();
     case proposals::decision_outcome::recorded:
       break;
@@ -39,7 +40,9 @@ consumers::answer consumers::handle_consensus_result(postgres::transaction& in,
   const auto approved = result.status == messages::consensus_status::approved;
   with_.events.count(approved ? telemetry::event::consensus_approved : telemetry::event::consensus_rejected,
                      result.decision_rationale,
-                     {{"proposal_id", result.proposal_id}, {"rule", result.rule.value_or("")}});
+                     {{"proposal_id", result.proposal_id},
+                      {"trace_id", base::trace_id_of(result.trace)},
+                      {"rule", result.rule.value_or("")}});
   co_return outcome::done();
 }
 
@@ -55,11 +58,13 @@ consumers::answer consumers::handle_rollback_trigger(postgres::transaction& in,
       co_return outcome::rejected(fmt::format("proposal_id: '{}' has not been approved: there is nothing to take back",
                                               trigger.proposal_id.str()));
     case execution::rollback_request::requested:
-      with_.log.warning("rollback_requested", trigger.reason, {{"proposal_id", trigger.proposal_id}});
+      with_.log.warning("rollback_requested", trigger.reason,
+                        {{"proposal_id", trigger.proposal_id}, {"trace_id", base::trace_id_of(trigger.trace)}});
       break;
     case execution::rollback_request::repeated:
     case execution::rollback_request::ended:
-      with_.log.info("rollback_needless", "rolled back or ended before", {{"proposal_id", trigger.proposal_id}});
+      with_.log.info("rollback_needless", "rolled back or ended before",
+                     {{"proposal_id", trigger.proposal_id}, {"trace_id", base::trace_id_of(trigger.trace)}});
       break;
   }
   co_return outcome::done();

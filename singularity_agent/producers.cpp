@@ -13,6 +13,7 @@ struct producers::sending {
   boost::json::object payload;
   telemetry::event event;
   std::string subject;  ///< for the log: the proposal or the pattern's type
+  std::optional<std::string> trace_id = {};
 };
 
 producers::producers(base::instance_id self, telemetry::event_counter& events, const base::clock& time)
@@ -33,12 +34,13 @@ producers::answer producers::send(postgres::transaction& in, sending what) {
     refused = failed.to_error();
   }
   if (refused) {
-    events_.count(telemetry::event::publish_failed, "message refused",
-                  {{"queue", what.queue}, {"subject", what.subject}, {"error", refused->message}});
+    events_.count(
+        telemetry::event::publish_failed, "message refused",
+        {{"queue", what.queue}, {"subject", what.subject}, {"trace_id", what.trace_id}, {"error", refused->message}});
     co_return *refused;
   }
   events_.count(what.event, "message published",
-                {{"queue", what.queue}, {"subject", what.subject}, {"message_id", id}});
+                {{"queue", what.queue}, {"subject", what.subject}, {"trace_id", what.trace_id}, {"message_id", id}});
   co_return id;
 }
 
@@ -46,7 +48,7 @@ producers::answer producers::propose_for_consensus(postgres::transaction& in,
                                                    messages::proposal_for_consensus proposal) {
   proposal.instance_id = self_;
   sending what{messages::queues::proposals_for_consensus, proposal.encode(), telemetry::event::proposal_published,
-               proposal.proposal_id.str()};
+               proposal.proposal_id.str(), base::trace_id_of(proposal.trace)};
   return send(in, std::move(what));
 }
 
@@ -54,7 +56,7 @@ producers::answer producers::report_metrics_to_guardian(postgres::transaction& i
                                                         messages::execution_metrics metrics) {
   metrics.instance_id = self_;
   sending what{messages::queues::metrics_to_guardian, metrics.encode(), telemetry::event::metrics_published,
-               metrics.proposal_id.str()};
+               metrics.proposal_id.str(), base::trace_id_of(metrics.trace)};
   return send(in, std::move(what));
 }
 
@@ -62,8 +64,11 @@ producers::answer producers::report_pattern_to_aggregator(postgres::transaction&
                                                           messages::pattern_discovered pattern) {
   pattern.instance_id = self_;
   pattern.timestamp = clock_.now();
-  sending what{messages::queues::patterns_for_aggregator, pattern.encode(), telemetry::event::pattern_published,
-               pattern.pattern_type};
+  sending what{messages::queues::patterns_for_aggregator,
+               pattern.encode(),
+               telemetry::event::pattern_published,
+               pattern.pattern_type,
+               {}};
   return send(in, std::move(what));
 }
 
@@ -71,7 +76,7 @@ producers::answer producers::cast_vote(postgres::transaction& in, messages::vote
   vote.instance_id = self_;
   vote.timestamp = clock_.now();
   sending what{messages::queues::votes_for_consensus, vote.encode(), telemetry::event::vote_published,
-               vote.proposal_id.str()};
+               vote.proposal_id.str(), base::trace_id_of(vote.trace)};
   return send(in, std::move(what));
 }
 

@@ -33,6 +33,8 @@ class producers {
   answer cast_vote(postgres::transaction& in, messages::vote vote);
 
   const base::instance_id& self() const { return self_; }
+  /// Where those who send count what led to it.
+  telemetry::metrics& registry() const { return events_.registry(); }
 
  private:
   struct sending;

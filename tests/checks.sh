@@ -84,10 +84,34 @@ pages_parse() {
   return $bad
 }
 
+alert_rules_are_valid() {
+  command -v promtool > /dev/null || { echo "promtool is missing"; return 1; }
+  promtool check rules config/prometheus-rules.yml && (cd config && promtool test rules prometheus-rules.test.yml)
+}
+# Each rule is tried both ways, and says where to read on.
+alert_rules_are_tested() {
+  local name bad=0
+  while read -r name; do
+    grep -q "alertname=\"$name\"" config/prometheus-rules.test.yml || { echo "$name is never seen firing"; bad=1; }
+  done < <(sed -n 's/^ *- alert: //p' config/prometheus-rules.yml)
+  [[ $(grep -c '^ *- alert:' config/prometheus-rules.yml) -eq $(grep -c '^ *runbook: [^ ]*#' config/prometheus-rules.yml) ]] ||
+    { echo "an alert has no runbook"; bad=1; }
+  # Headings as they are linked to: in lower case, hyphens for blanks, nothing but letters and digits besides.
+  local page
+  while IFS='#' read -r page name; do
+    [[ -f deploy/runbook.md || $page != deploy/runbook.md ]] || continue # a tree without the deployment's pages
+    sed -n 's/^##* //p' "$page" | tr '[:upper:]' '[:lower:]' | sed 's/[^a-z0-9 _-]//g; s/ /-/g' | grep -qx -- "$name" ||
+      { echo "$page has no heading \"$name\""; bad=1; }
+  done < <(sed -n 's/^ *runbook: //p' config/prometheus-rules.yml)
+  return $bad
+}
+
 check "clang-format: every source is formatted" code_is_formatted
 check "shell: every script parses" scripts_parse
 check "shell: shellcheck finds nothing" scripts_are_clean
 check "shell: scripts are executable" scripts_can_be_run
+check "prometheus: the alerting rules pass promtool's check and their tests" alert_rules_are_valid
+check "prometheus: every alerting rule is tested and has a runbook" alert_rules_are_tested
 check "systemd: units pass systemd-analyze verify" units_are_valid
 check "systemd: units are sealed off" units_are_tight
 check "systemd: users and directories can be made" users_and_directories_are_valid

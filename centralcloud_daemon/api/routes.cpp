@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "centralcloud_daemon/alerts/alert_repository.hpp"
 #include "centralcloud_daemon/overview_repository.hpp"
 #include "common/base/error.hpp"
 #include "common/base/text.hpp"
@@ -127,6 +128,13 @@ class handlers {
     co_return named_list("instances", co_await list_instances(*lease, with_.consensus.heartbeat_timeout));
   }
 
+  awaitable<response> alerts(request from) {
+    const auto limit = limit_of(from);
+    const auto recent = from.query_value("recent") == "true";
+    auto lease = co_await with_.pool.acquire();
+    co_return named_list("alerts", co_await alerts::list_alerts(*lease, recent, limit));
+  }
+
   awaitable<response> patterns(request from) {
     const auto limit = limit_of(from);
     auto lease = co_await with_.pool.acquire();
@@ -169,6 +177,7 @@ void add_routes(http::router& to, parts with) {
   route("POST", "/v1/proposals/{id}/rollback", &handlers::roll_back);
   route("GET", "/v1/instances", &handlers::instances);
   route("GET", "/v1/patterns", &handlers::patterns);
+  route("GET", "/v1/alerts", &handlers::alerts);
 }
 
 }  // namespace fleet::central::api

@@ -1,7 +1,9 @@
 #include "centralcloud_daemon/consensus/consensus_repository.hpp"
 
+#include <array>
 #include <boost/json/array.hpp>
 #include <string_view>
+#include <utility>
 
 #include "common/base/error.hpp"
 #include "common/messages/reader.hpp"
@@ -29,13 +31,17 @@ std::vector<messages::vote_detail> read_votes(const boost::json::value& json) {
   return votes;
 }
 
+constexpr std::array<std::pair<vote_reception, std::string_view>, 6> vote_receptions = {
+    {{vote_reception::counted, "counted"},
+     {vote_reception::not_in_electorate, "not_in_electorate"},
+     {vote_reception::after_decision, "after_decision"},
+     {vote_reception::same, "same"},
+     {vote_reception::different, "different"},
+     {vote_reception::unknown_proposal, "unknown_proposal"}}};
+
 vote_reception read_vote_reception(std::string_view word) {
-  if (word == "counted") return vote_reception::counted;
-  if (word == "not_in_electorate") return vote_reception::not_in_electorate;
-  if (word == "after_decision") return vote_reception::after_decision;
-  if (word == "same") return vote_reception::same;
-  if (word == "different") return vote_reception::different;
-  if (word == "unknown_proposal") return vote_reception::unknown_proposal;
+  for (const auto& [known, name] : vote_receptions)
+    if (name == word) return known;
   unexpected(word);
 }
 
@@ -47,6 +53,12 @@ reception read_reception(std::string_view word) {
 }
 
 }  // namespace
+
+std::string_view to_string(vote_reception what) {
+  for (const auto& [known, name] : vote_receptions)
+    if (known == what) return name;
+  return "unknown";
+}
 
 boost::asio::awaitable<received_proposal> receive_proposal(postgres::transaction& open,
                                                            messages::proposal_for_consensus proposal) {
@@ -118,13 +130,15 @@ boost::asio::awaitable<std::optional<recorded_decision>> record_decision(postgre
                                                                          base::proposal_id proposal, decision made) {
   auto args = postgres::make_params(proposal, to_string(made.state), to_string(made.rule), made.rationale,
                                     made.confidence, std::string_view("centralcloud"));
-  const auto answer = co_await open.query("select instance_id, votes from centralcloud.decide($1, $2, $3, $4, $5, $6)",
-                                          std::move(args));
+  const auto answer = co_await open.query(
+      "select instance_id, votes, traceparent from centralcloud.decide($1, $2, $3, $4, $5, $6)", std::move(args));
   if (answer.empty()) co_return std::nullopt;
   const auto row = answer.single();
   recorded_decision recorded;
   recorded.proposer = row.get<base::instance_id>("instance_id");
   recorded.votes = read_votes(row.get<boost::json::value>("votes"));
+  const auto trace = row.get<std::optional<std::string>>("traceparent");
+  if (trace) recorded.trace = base::trace_context::parse(*trace);
   co_return recorded;
 }
 

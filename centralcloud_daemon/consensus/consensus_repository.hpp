@@ -49,6 +49,7 @@ boost::asio::awaitable<std::optional<messages::proposal_for_consensus>> take_wai
     postgres::transaction& open, vote_opening how);
 
 enum class vote_reception { counted, not_in_electorate, after_decision, same, different, unknown_proposal };
+std::string_view to_string(vote_reception what);
 struct recorded_vote {
   vote_reception what = vote_reception::counted;
   std::int64_t electorate_size = 0;          ///< filled where `counted`, as the votes
@@ -67,6 +68,7 @@ boost::asio::awaitable<std::optional<due_vote>> take_due_vote(postgres::transact
 
 struct recorded_decision {
   base::instance_id proposer;
+  std::optional<base::trace_context> trace;  ///< of the proposal
   std::vector<messages::vote_detail> votes;
 };
 /// Nothing where the proposal was decided already.

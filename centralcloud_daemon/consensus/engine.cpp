@@ -34,6 +34,7 @@ messages::voting_request request_for(const messages::proposal_for_consensus& pro
   request.profile = proposal.profile;
   if (proposal.metadata) request.metadata = *proposal.metadata;
   request.deadline = deadline;
+  request.trace = base::child_of(proposal.trace);
   return request;
 }
 
@@ -49,6 +50,7 @@ messages::consensus_result result_of(const base::proposal_id& proposal, const de
   result.decision_rationale = made.rationale;
   result.rule = std::string(to_string(made.rule));
   result.vote_details = std::move(recorded.votes);
+  result.trace = base::child_of(recorded.trace);
   return result;
 }
 
@@ -56,10 +58,14 @@ messages::consensus_result result_of(const base::proposal_id& proposal, const de
 
 boost::asio::awaitable<outcome> engine::receive_proposal(postgres::transaction& open,
                                                          messages::proposal_for_consensus proposal) {
+  // Whoever proposes by SQL, or with an older agent, has none.
+  if (!proposal.trace) proposal.trace = base::trace_context::begin();
+  const auto trace_id = base::trace_id_of(proposal.trace);
   const auto received = co_await consensus::receive_proposal(open, proposal);
   switch (received.what) {
     case reception::same:
-      log_.info("proposal_repeated", "the same proposal again", {{"proposal_id", proposal.proposal_id}});
+      log_.info("proposal_repeated", "the same proposal again",
+                {{"proposal_id", proposal.proposal_id}, {"trace_id", trace_id}});
       co_return outcome::done();
     case reception::conflict:
       co_return outcome::rejected("conflict: proposal \"" + proposal.proposal_id.str() +
@@ -94,23 +100,29 @@ vote_opening engine::opening() const {
 
 boost::asio::awaitable<void> engine::open_or_wait(postgres::transaction& open,
                                                   const messages::proposal_for_consensus& proposal) {
+  const auto trace_id = base::trace_id_of(proposal.trace);
   auto how = opening();
   how.proposal = proposal.proposal_id;
   const auto opened = co_await open_vote(open, std::move(how));
   if (!opened.deadline) {
     log_.info("waiting_for_voters", "too few voters are present; the vote opens when there are enough",
-              {{"proposal_id", proposal.proposal_id}, {"present", opened.electorate_size}});
+              {{"proposal_id", proposal.proposal_id}, {"trace_id", trace_id}, {"present", opened.electorate_size}});
     co_return;
   }
   auto request = request_for(proposal, *opened.deadline);
   or_throw(co_await out_.send_voting_request(open, std::move(request)));
   const auto required = required_votes(settings_.rules, opened.electorate_size);
   log_.info("vote_opened", "vote opened",
-            {{"proposal_id", proposal.proposal_id}, {"electorate", opened.electorate_size}, {"required", required}});
+            {{"proposal_id", proposal.proposal_id},
+             {"trace_id", trace_id},
+             {"electorate", opened.electorate_size},
+             {"required", required}});
   if (opened.electorate_size < required) {
-    log_.warning(
-        "electorate_too_small", "fewer voters than votes required: only a veto or the deadline can decide",
-        {{"proposal_id", proposal.proposal_id}, {"electorate", opened.electorate_size}, {"required", required}});
+    log_.warning("electorate_too_small", "fewer voters than votes required: only a veto or the deadline can decide",
+                 {{"proposal_id", proposal.proposal_id},
+                  {"trace_id", trace_id},
+                  {"electorate", opened.electorate_size},
+                  {"required", required}});
   }
 }
 
@@ -162,6 +174,12 @@ decision engine::judge(const question& about) const {
 
 boost::asio::awaitable<outcome> engine::receive_vote(postgres::transaction& open, messages::vote vote) {
   const auto recorded = co_await record_vote(open, vote);
+  const auto trace_id = base::trace_id_of(vote.trace);
+  if (recorded.what != vote_reception::unknown_proposal && recorded.what != vote_reception::same) {
+    const telemetry::labels with{{"vote", std::string(messages::to_string(vote.choice))},
+                                 {"disposition", std::string(to_string(recorded.what))}};
+    out_.registry().counter_of("centralcloud_votes_total", with).increment();
+  }
   switch (recorded.what) {
     case vote_reception::unknown_proposal:
       co_return outcome::rejected("unknown proposal \"" + vote.proposal_id.str() + "\"");
@@ -169,14 +187,15 @@ boost::asio::awaitable<outcome> engine::receive_vote(postgres::transaction& open
       co_return outcome::done();
     case vote_reception::different:
       log_.warning("second_vote_refused", "a vote is final: a different second one was refused",
-                   {{"proposal_id", vote.proposal_id}, {"instance_id", vote.instance_id}});
+                   {{"proposal_id", vote.proposal_id}, {"trace_id", trace_id}, {"instance_id", vote.instance_id}});
       co_return outcome::done();
     case vote_reception::not_in_electorate:
     case vote_reception::after_decision:
       log_.info("vote_not_counted", "recorded, not counted",
                 {{"proposal_id", vote.proposal_id},
+                 {"trace_id", trace_id},
                  {"instance_id", vote.instance_id},
-                 {"cause", recorded.what == vote_reception::after_decision ? "after_decision" : "not_in_electorate"}});
+                 {"cause", to_string(recorded.what)}});
       co_return outcome::done();
     case vote_reception::counted:
       break;

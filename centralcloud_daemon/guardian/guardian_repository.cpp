@@ -30,6 +30,12 @@ boost::json::object write_runs(const run_counts& runs) {
   return json;
 }
 
+std::optional<base::trace_context> read_trace(const postgres::row& row) {
+  const auto text = row.get<std::optional<std::string>>("traceparent");
+  if (!text) return std::nullopt;
+  return base::trace_context::parse(*text);
+}
+
 }  // namespace
 
 boost::asio::awaitable<recorded_sample> record_sample(postgres::transaction& open, messages::execution_metrics sample,
@@ -54,18 +60,15 @@ boost::asio::awaitable<recorded_sample> record_sample(postgres::transaction& ope
   recorded.baseline = messages::read_metrics(messages::reader(baseline));
   recorded.change_type = row.get<std::optional<std::string>>("change_type").value_or("");
   recorded.unapproved = row.get<std::optional<bool>>("unapproved").value_or(false);
+  recorded.trace = read_trace(row);
+  const auto seconds = row.get<std::optional<double>>("breached_for_seconds");
+  if (seconds) recorded.breached_for = std::chrono::duration<double>(*seconds);
   co_return recorded;
 }
 
 boost::asio::awaitable<void> record_assessment(postgres::transaction& open, judged_sample what) {
   auto args = postgres::make_params(what.proposal, what.sample_id, write_runs(what.runs), what.breaches);
   co_await open.query("select centralcloud.record_assessment($1, $2, $3, $4)", std::move(args));
-}
-
-boost::asio::awaitable<void> record_alert(postgres::transaction& open, base::proposal_id proposal, std::string kind,
-                                          boost::json::object detail) {
-  auto args = postgres::make_params(proposal, kind, detail);
-  co_await open.query("select centralcloud.record_alert($1, $2, $3)", std::move(args));
 }
 
 boost::asio::awaitable<rollback_record> read_rollback_record(postgres::transaction& open, std::string change_type) {
@@ -92,13 +95,18 @@ boost::asio::awaitable<std::optional<change_head>> lock_change(postgres::transac
   co_return head;
 }
 
-boost::asio::awaitable<std::optional<base::instance_id>> start_rollback(postgres::transaction& open,
-                                                                        rollback_start what) {
+boost::asio::awaitable<std::optional<started_rollback>> start_rollback(postgres::transaction& open,
+                                                                       rollback_start what) {
   auto args = postgres::make_params(what.proposal, what.rollback_id, what.reason, what.threshold.encode(),
                                     what.strategy.encode(), what.actor, what.note);
   const auto answer = co_await open.query(
-      "select centralcloud.start_rollback($1, $2, $3, $4, $5, $6, $7) as instance_id", std::move(args));
-  co_return answer.single().get<std::optional<base::instance_id>>("instance_id");
+      "select instance_id, traceparent from centralcloud.start_rollback($1, $2, $3, $4, $5, $6, $7)", std::move(args));
+  if (answer.empty()) co_return std::nullopt;
+  const auto row = answer.single();
+  started_rollback started;
+  started.applied_by = row.get<base::instance_id>("instance_id");
+  started.trace = read_trace(row);
+  co_return started;
 }
 
 boost::asio::awaitable<std::optional<confirmed_change>> confirm_due_change(postgres::transaction& open) {

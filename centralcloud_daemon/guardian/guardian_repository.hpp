@@ -33,7 +33,10 @@ struct recorded_sample {
   messages::safety_profile profile;
   metric_set baseline;  ///< metrics before the change
   std::string change_type;
-  bool unapproved = false;  ///< the first report of a change that nobody approved
+  bool unapproved = false;                   ///< the first report of a change that nobody approved
+  std::optional<base::trace_context> trace;  ///< of the proposal
+  std::optional<std::chrono::duration<double>>
+      breached_for;  ///< this sample ends a rollback: since its breach was measured
 };
 /// Locks the change until the transaction ends.
 boost::asio::awaitable<recorded_sample> record_sample(postgres::transaction& open, messages::execution_metrics sample,
@@ -46,8 +49,6 @@ struct judged_sample {
   boost::json::array breaches;
 };
 boost::asio::awaitable<void> record_assessment(postgres::transaction& open, judged_sample what);
-boost::asio::awaitable<void> record_alert(postgres::transaction& open, base::proposal_id proposal, std::string kind,
-                                          boost::json::object detail);
 
 boost::asio::awaitable<rollback_record> read_rollback_record(postgres::transaction& open, std::string change_type);
 
@@ -67,9 +68,13 @@ struct rollback_start {
   std::string actor;
   std::optional<std::string> note;
 };
-/// The instance that applied the change; nothing where there was a rollback already or the change is over.
-boost::asio::awaitable<std::optional<base::instance_id>> start_rollback(postgres::transaction& open,
-                                                                        rollback_start what);
+struct started_rollback {
+  base::instance_id applied_by;
+  std::optional<base::trace_context> trace;  ///< of the proposal
+};
+/// Nothing where there was a rollback already or the change is over.
+boost::asio::awaitable<std::optional<started_rollback>> start_rollback(postgres::transaction& open,
+                                                                       rollback_start what);
 
 struct confirmed_change {
   base::proposal_id proposal;

@@ -1,9 +1,11 @@
 #include "centralcloud_daemon/guardian/watch.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "centralcloud_daemon/guardian/profile_bounds.hpp"
 #include "common/messages/reader.hpp"
+#include "common/telemetry/queue_meter.hpp"
 
 namespace fleet::central::guardian {
 namespace {
@@ -44,9 +46,17 @@ boost::asio::awaitable<outcome> watch::receive_sample(postgres::transaction& ope
     case sample_reception::recorded:
       break;
   }
-  if (recorded.unapproved) alert(sample.proposal_id, "executed_without_approval", "a change runs that nobody approved");
-  if (recorded.state == "rollback_failed" && sample.status == messages::execution_status::rollback_failed)
-    alert(sample.proposal_id, "rollback_failed", "a change could not be taken back: it needs a person");
+  if (recorded.unapproved) {
+    alerts::change_alert what{"executed_without_approval", sample.proposal_id, "critical",
+                              "a change runs that nobody approved", recorded.trace};
+    co_await alert(open, std::move(what));
+  }
+  count_end(sample, recorded);
+  if (recorded.state == "rollback_failed" && sample.status == messages::execution_status::rollback_failed) {
+    alerts::change_alert what{"rollback_failed", sample.proposal_id, "critical",
+                              "a change could not be taken back: it needs a person", recorded.trace};
+    co_await alert(open, std::move(what));
+  }
   if (recorded.judge) co_await judge(open, std::move(sample), std::move(recorded));
   co_return outcome::done();
 }
@@ -71,10 +81,13 @@ boost::asio::awaitable<void> watch::judge(postgres::transaction& open, messages:
     co_await record_assessment(open, std::move(judged));
   }
   for (const auto& each : found.alerts) {
-    alert(sample.proposal_id, each.reason,
-          each.metric + " is " + each.actual.str() + ", its bound " + each.bound.str());
-    auto detail = describe(each);
-    co_await record_alert(open, sample.proposal_id, each.reason, std::move(detail));
+    alerts::change_alert what{each.reason, sample.proposal_id, std::string(messages::to_string(each.level)),
+                              each.metric + " is " + each.actual.str() + ", its bound " + each.bound.str(),
+                              recorded.trace};
+    what.value = each.actual;
+    what.bound = each.bound;
+    what.detail = describe(each);
+    co_await alert(open, std::move(what));
   }
   if (!found.rollback) co_return;
   trigger what;
@@ -96,11 +109,12 @@ boost::asio::awaitable<std::optional<std::string>> watch::trigger_rollback(postg
   start.strategy = strategy_for(what.change_type, record);
   start.actor = what.actor;
   start.note = what.note;
-  const auto applied_by = co_await start_rollback(open, start);
-  if (!applied_by) co_return std::nullopt;
+  const auto started = co_await start_rollback(open, start);
+  if (!started) co_return std::nullopt;
   messages::rollback_trigger message;
   message.proposal_id = what.proposal;
-  message.instance_id = *applied_by;
+  message.instance_id = started->applied_by;
+  message.trace = base::child_of(started->trace);
   message.reason = std::move(what.reason);
   message.threshold = std::move(what.threshold);
   message.rollback_id = start.rollback_id;
@@ -150,8 +164,10 @@ boost::asio::awaitable<void> watch::learn(postgres::transaction& open, std::stri
 boost::asio::awaitable<bool> watch::report_silence(postgres::transaction& open) {
   const auto silent = co_await take_silent_change(open, settings_.silence());
   if (!silent) co_return false;
-  alert(silent->proposal, "metrics_missing",
-        "a watched change has sent no sample for " + std::to_string(silent->silent_for.count()) + " ms");
+  alerts::change_alert missing{
+      "metrics_missing", silent->proposal, "high",
+      "a watched change has sent no sample for " + std::to_string(silent->silent_for.count()) + " ms", std::nullopt};
+  co_await alert(open, std::move(missing));
   if (settings_.missing_rolls_back && silent->auto_rollback) {
     trigger what;
     what.proposal = silent->proposal;
@@ -185,12 +201,24 @@ boost::asio::awaitable<base::result<std::string>> watch::roll_back_by_operator(p
   co_return *rollback_id;
 }
 
-void watch::alert(const base::proposal_id& proposal, std::string_view kind, std::string_view message) {
-  metrics_
-      .get_counter("centralcloud_guardian_alerts_total", "What the Guardian told people of.",
-                   {{"kind", std::string(kind)}})
-      .increment();
-  log_.warning(kind, message, {{"proposal_id", proposal}});
+boost::asio::awaitable<void> watch::alert(postgres::transaction& open, alerts::change_alert what) {
+  const auto name = what.name;
+  log_.warning(
+      name, what.text,
+      {{"proposal_id", what.proposal}, {"trace_id", base::trace_id_of(what.trace)}, {"severity", what.severity}});
+  const bool raised = co_await alerts::raise_change_alert(open, std::move(what));
+  if (raised) metrics_.counter_of("centralcloud_alerts_raised_total", {{"alert", name}}).increment();
+}
+
+void watch::count_end(const messages::execution_metrics& sample, const recorded_sample& recorded) {
+  using messages::execution_status;
+  const bool ended =
+      sample.status == execution_status::rolled_back || sample.status == execution_status::rollback_failed;
+  if (!ended || recorded.state != messages::to_string(sample.status)) return;
+  metrics_.counter_of("centralcloud_rollbacks_total", {{"outcome", recorded.state}}).increment();
+  if (recorded.breached_for)
+    metrics_.histogram_of("centralcloud_breach_to_rollback_seconds", {}, telemetry::wait_buckets_seconds())
+        .observe(std::max(recorded.breached_for->count(), 0.0));
 }
 
 }  // namespace fleet::central::guardian

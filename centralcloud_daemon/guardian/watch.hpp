@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "centralcloud_daemon/alerts/alert_repository.hpp"
 #include "centralcloud_daemon/guardian/guardian_repository.hpp"
 #include "centralcloud_daemon/guardian/learning.hpp"
 #include "centralcloud_daemon/guardian/rules.hpp"
@@ -69,7 +70,8 @@ class watch {
   boost::asio::awaitable<void> judge(postgres::transaction& open, messages::execution_metrics sample,
                                      recorded_sample recorded);
   boost::asio::awaitable<void> learn(postgres::transaction& open, std::string agent_type);
-  void alert(const base::proposal_id& proposal, std::string_view kind, std::string_view message);
+  boost::asio::awaitable<void> alert(postgres::transaction& open, alerts::change_alert what);
+  void count_end(const messages::execution_metrics& sample, const recorded_sample& recorded);
 
   producers& out_;
   const watch_settings& settings_;

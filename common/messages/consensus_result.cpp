@@ -6,6 +6,7 @@
 #include <boost/json/array.hpp>
 
 #include "common/base/text.hpp"
+#include "common/messages/trace.hpp"
 
 namespace fleet::messages {
 namespace {
@@ -99,6 +100,7 @@ base::result<consensus_result> consensus_result::decode(const boost::json::objec
   out.timestamp = in.time("timestamp");
   out.rule = in.optional_id("rule");
   out.vote_details = read_details(in);
+  out.trace = read_trace(message);
   if (!in.ok()) return in.error();
   return out;
 }
@@ -114,6 +116,7 @@ boost::json::object consensus_result::encode() const {
   object.emplace("timestamp", to_json(timestamp));
   if (rule) object.emplace("rule", *rule);
   if (vote_details) object.emplace("vote_details", encode_details(*vote_details));
+  add_trace(object, trace);
   return object;
 }
 

@@ -11,6 +11,7 @@
 #include "common/base/error.hpp"
 #include "common/base/ids.hpp"
 #include "common/base/time.hpp"
+#include "common/base/trace.hpp"
 #include "common/messages/vote_choice.hpp"
 
 namespace fleet::messages {
@@ -40,6 +41,7 @@ struct consensus_result {
   base::timestamp timestamp;
   std::optional<std::string> rule;  ///< which rule decided; a text, so that a newer coordinator may have more rules
   std::optional<std::vector<vote_detail>> vote_details;
+  std::optional<base::trace_context> trace;  ///< field `traceparent`
 
   /// Error `invalid_input` with every wrong field.
   static base::result<consensus_result> decode(const boost::json::object& message);

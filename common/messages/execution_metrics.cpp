@@ -2,6 +2,8 @@
 
 #include <array>
 
+#include "common/messages/trace.hpp"
+
 namespace fleet::messages {
 namespace {
 
@@ -30,6 +32,7 @@ base::result<execution_metrics> execution_metrics::decode(const boost::json::obj
   out.metrics_after = read_metrics(in, "metrics_after");
   out.status = in.choice<execution_status>("status", statuses);
   out.timestamp = in.time("timestamp");
+  out.trace = read_trace(message);
   if (!in.ok()) return in.error();
   return out;
 }
@@ -43,6 +46,7 @@ boost::json::object execution_metrics::encode() const {
   object.emplace("metrics_after", encode_metrics(metrics_after));
   object.emplace("status", to_string(status));
   object.emplace("timestamp", to_json(timestamp));
+  add_trace(object, trace);
   return object;
 }
 

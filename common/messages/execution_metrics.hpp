@@ -1,12 +1,14 @@
 // Agent → coordinator: how a change is doing.
 #pragma once
 #include <boost/json/object.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "common/base/error.hpp"
 #include "common/base/ids.hpp"
 #include "common/base/time.hpp"
+#include "common/base/trace.hpp"
 #include "common/messages/metrics.hpp"
 
 namespace fleet::messages {
@@ -25,6 +27,7 @@ struct execution_metrics {
   metric_set metrics_after;
   execution_status status = execution_status::executing;
   base::timestamp timestamp;
+  std::optional<base::trace_context> trace;  ///< field `traceparent`
 
   /// Error `invalid_input` with every wrong field.
   static base::result<execution_metrics> decode(const boost::json::object& message);

@@ -9,6 +9,7 @@
 #include "common/base/error.hpp"
 #include "common/base/ids.hpp"
 #include "common/base/time.hpp"
+#include "common/base/trace.hpp"
 #include "common/messages/safety_profile.hpp"
 
 namespace fleet::messages {
@@ -27,6 +28,7 @@ struct proposal_for_consensus {
   std::optional<std::string> agent_id;
   std::optional<base::decimal> priority_score;  ///< at least 0
   std::optional<boost::json::object> metadata;  ///< see proposal_metadata.hpp
+  std::optional<base::trace_context> trace;     ///< field `traceparent`
 
   /// Error `invalid_input` with every wrong field.
   static base::result<proposal_for_consensus> decode(const boost::json::object& message);

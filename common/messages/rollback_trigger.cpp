@@ -4,6 +4,8 @@
 #include <array>
 #include <boost/json/array.hpp>
 
+#include "common/messages/trace.hpp"
+
 namespace fleet::messages {
 namespace {
 
@@ -87,6 +89,7 @@ base::result<rollback_trigger> rollback_trigger::decode(const boost::json::objec
   out.rollback_id = in.optional_id("rollback_id");
   if (const auto* plan = in.optional_object("strategy"))
     out.strategy = rollback_strategy::read(in.nested("strategy", *plan));
+  out.trace = read_trace(message);
   if (!in.ok()) return in.error();
   return out;
 }
@@ -100,6 +103,7 @@ boost::json::object rollback_trigger::encode() const {
   object.emplace("timestamp", to_json(timestamp));
   if (rollback_id) object.emplace("rollback_id", *rollback_id);
   if (strategy) object.emplace("strategy", strategy->encode());
+  add_trace(object, trace);
   return object;
 }
 

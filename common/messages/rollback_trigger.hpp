@@ -11,6 +11,7 @@
 #include "common/base/error.hpp"
 #include "common/base/ids.hpp"
 #include "common/base/time.hpp"
+#include "common/base/trace.hpp"
 #include "common/messages/metrics.hpp"
 
 namespace fleet::messages {
@@ -55,6 +56,7 @@ struct rollback_trigger {
   base::timestamp timestamp;
   std::optional<std::string> rollback_id;
   std::optional<rollback_strategy> strategy;
+  std::optional<base::trace_context> trace;  ///< field `traceparent`
 
   /// Error `invalid_input` with every wrong field.
   static base::result<rollback_trigger> decode(const boost::json::object& message);

@@ -1,5 +1,7 @@
 #include "common/messages/vote.hpp"
 
+#include "common/messages/trace.hpp"
+
 namespace fleet::messages {
 
 base::result<vote> vote::decode(const boost::json::object& message) {
@@ -12,6 +14,7 @@ base::result<vote> vote::decode(const boost::json::object& message) {
   out.confidence = in.number("confidence", unit_range);
   out.reason = in.text("reason", free_text);
   out.timestamp = in.time("timestamp");
+  out.trace = read_trace(message);
   if (!in.ok()) return in.error();
   return out;
 }
@@ -24,6 +27,7 @@ boost::json::object vote::encode() const {
   object.emplace("confidence", to_json(confidence));
   object.emplace("reason", reason);
   object.emplace("timestamp", to_json(timestamp));
+  add_trace(object, trace);
   return object;
 }
 

@@ -1,6 +1,7 @@
 // Agent → coordinator: what one instance says about a proposal.
 #pragma once
 #include <boost/json/object.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -8,6 +9,7 @@
 #include "common/base/error.hpp"
 #include "common/base/ids.hpp"
 #include "common/base/time.hpp"
+#include "common/base/trace.hpp"
 #include "common/messages/vote_choice.hpp"
 
 namespace fleet::messages {
@@ -21,6 +23,7 @@ struct vote {
   base::decimal confidence;                   ///< 0-1
   std::string reason;
   base::timestamp timestamp;
+  std::optional<base::trace_context> trace;  ///< field `traceparent`
 
   /// Error `invalid_input` with every wrong field.
   static base::result<vote> decode(const boost::json::object& message);

@@ -1,6 +1,7 @@
 #include "common/messages/voting_request.hpp"
 
 #include "common/messages/proposal_metadata.hpp"
+#include "common/messages/trace.hpp"
 
 namespace fleet::messages {
 
@@ -18,6 +19,7 @@ base::result<voting_request> voting_request::decode(const boost::json::object& m
   out.metadata = read_proposal_metadata(in);
   out.deadline = in.time("deadline");
   out.timestamp = in.time("timestamp");
+  out.trace = read_trace(message);
   if (!in.ok()) return in.error();
   return out;
 }
@@ -34,6 +36,7 @@ boost::json::object voting_request::encode() const {
   object.emplace("metadata", metadata);
   object.emplace("deadline", to_json(deadline));
   object.emplace("timestamp", to_json(timestamp));
+  add_trace(object, trace);
   return object;
 }
 

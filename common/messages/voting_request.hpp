@@ -1,6 +1,7 @@
 // Coordinator → every instance: a vote has been opened.
 #pragma once
 #include <boost/json/object.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -8,6 +9,7 @@
 #include "common/base/error.hpp"
 #include "common/base/ids.hpp"
 #include "common/base/time.hpp"
+#include "common/base/trace.hpp"
 #include "common/messages/safety_profile.hpp"
 
 namespace fleet::messages {
@@ -25,6 +27,7 @@ struct voting_request {
   boost::json::object metadata;     ///< empty where the proposal had none
   base::timestamp deadline;         ///< votes after it are not counted
   base::timestamp timestamp;
+  std::optional<base::trace_context> trace;  ///< field `traceparent`
 
   /// Error `invalid_input` with every wrong field.
   static base::result<voting_request> decode(const boost::json::object& message);

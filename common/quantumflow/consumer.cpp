@@ -54,6 +54,18 @@ std::string text_of(const std::exception_ptr& what) {
 
 }  // namespace
 
+std::string_view to_string(outcome::kind what) {
+  switch (what) {
+    case outcome::kind::done:
+      return "done";
+    case outcome::kind::failed:
+      return "failed";
+    case outcome::kind::rejected:
+      break;
+  }
+  return "rejected";
+}
+
 /// One run over a batch: what was taken, what the handler said, and whether it was committed.
 struct consumer::attempt {
   int cursor = 0;
@@ -186,6 +198,7 @@ boost::asio::awaitable<void> consumer::bury(postgres::connection& connection, co
 boost::asio::awaitable<consumer::attempt> consumer::try_batch(postgres::connection& connection, int limit,
                                                               std::optional<int> cursor) {
   attempt current;
+  const auto began = std::chrono::steady_clock::now();
   auto transaction = co_await postgres::transaction::begin(connection);
   try {
     auto arguments = postgres::make_params(options_.queue, options_.group, limit, cursor);
@@ -202,6 +215,8 @@ boost::asio::awaitable<consumer::attempt> consumer::try_batch(postgres::connecti
     current.thrown = std::current_exception();
   }
   if (!current.committed && connection.usable()) co_await transaction.rollback();
+  if (current.committed && options_.on_batch && !current.messages.empty())
+    options_.on_batch(std::chrono::steady_clock::now() - began);
   if (current.committed && after_) {
     for (std::size_t i = 0; i < current.messages.size(); ++i) after_(current.messages[i], current.outcomes[i]);
   }

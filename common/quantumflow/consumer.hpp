@@ -10,6 +10,7 @@
 
 #include "common/async/stop.hpp"
 #include "common/base/json.hpp"
+#include "common/base/trace.hpp"
 #include "common/postgres/pool.hpp"
 #include "common/postgres/transaction.hpp"
 #include "common/quantumflow/crash_guard.hpp"
@@ -40,7 +41,9 @@ struct consumer_options {
   std::optional<int> max_retries;                        ///< instead of the queue's own
   std::optional<std::chrono::milliseconds> retry_delay;  ///< instead of the queue's own
   std::chrono::milliseconds poll_interval{2000};         ///< how long a wake-up may be missed, ±25 %
-  crash_guard* crashes = nullptr;                        ///< the process's; none: a poisonous message is not found
+  /// After each commit of a batch that held something: how long it took from taking it.
+  std::function<void(std::chrono::nanoseconds)> on_batch = {};
+  crash_guard* crashes = nullptr;  ///< the process's; none: a poisonous message is not found
 };
 
 /// One worker of a queue. Several may run side by side in one process or in many; each takes the batch of a lane that
@@ -95,6 +98,7 @@ batch_handler handle_each(
         continue;
       }
       auto answer = co_await handle(transaction, *decoded, each);
+      if constexpr (requires { decoded->trace; }) answer.trace_id = base::trace_id_of(decoded->trace);
       const bool failed = answer.what == outcome::kind::failed;
       outcomes.push_back(std::move(answer));
       if (failed) break;

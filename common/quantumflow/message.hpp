@@ -1,6 +1,8 @@
 // What a consumer gets and what it answers.
 #pragma once
+#include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "common/base/ids.hpp"
@@ -25,10 +27,13 @@ struct outcome {
   };
   kind what = kind::done;
   std::string error;  ///< for `failed` and `rejected`: what an operator reads in the dead-letter queue
+  std::optional<std::string> trace_id = {};  ///< of the message, where it has one: for the log
 
   static outcome done() { return {}; }
-  static outcome failed(std::string error) { return {kind::failed, std::move(error)}; }
-  static outcome rejected(std::string error) { return {kind::rejected, std::move(error)}; }
+  static outcome failed(std::string error) { return {kind::failed, std::move(error), {}}; }
+  static outcome rejected(std::string error) { return {kind::rejected, std::move(error), {}}; }
 };
+
+std::string_view to_string(outcome::kind what);
 
 }  // namespace fleet::quantumflow

@@ -12,7 +12,7 @@
 namespace fleet::quantumflow {
 
 /// The version of the schema that this build was written for: the number of the newest file in sql/migrations.
-inline constexpr int schema_version = 19;
+inline constexpr int schema_version = 20;
 
 /// The version of the newest migration that was applied; 0 where none was. Throws `postgres::sql_error`.
 boost::asio::awaitable<int> read_schema_version(postgres::connection& connection);

@@ -78,7 +78,7 @@ std::vector<event> events_of(daemon_prefix prefix) {
 }
 
 event_counter::event_counter(metrics& registry, logger log, daemon_prefix prefix)
-    : registry_(registry), log_(std::move(log)), prefix_(to_string(prefix)) {
+    : registry_(registry), log_(std::move(log)) {
   const auto name = std::string(to_string(prefix)) + "_events_total";
   for (const auto what : events_of(prefix)) {
     const labels with{{"event", std::string(to_string(what))}};
@@ -91,12 +91,9 @@ void event_counter::count(event what, std::string_view message, fields with) {
   log_.write(level_of(what), to_string(what), message, with);
 }
 
-void event_counter::not_handled(const unhandled& message) {
-  const std::string outcome = message.rejected ? "rejected" : "failed";
-  const labels with{{"queue", message.queue}, {"outcome", outcome}};
-  registry_.get_counter(prefix_ + "_messages_not_handled_total", "Messages that a consumer failed or rejected", with)
-      .increment();
-  log_.warning("message_" + outcome, message.error, {{"queue", message.queue}, {"message_id", message.id}});
+void event_counter::not_handled(const unhandled& message) const {
+  log_.warning(message.rejected ? "message_rejected" : "message_failed", message.error,
+               {{"queue", message.queue}, {"message_id", message.id}, {"trace_id", message.trace_id}});
 }
 
 double event_counter::counted(event what) const {

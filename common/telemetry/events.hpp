@@ -1,6 +1,7 @@
 // The named events of both daemons: each is one counter series and one log line.
 #pragma once
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -48,20 +49,21 @@ class event_counter {
   void count(event what, std::string_view message, fields with = {});
   double counted(event what) const;
 
-  /// A message that a consumer could not handle: one series a queue and outcome
-  /// (`<prefix>_messages_not_handled_total`), and a warning with the error that its dead letter or retry carries.
+  /// A message that a consumer could not handle: a warning with the error that its dead letter or retry carries.
   struct unhandled {
     std::string queue;
     base::message_id id{};
     bool rejected = false;  ///< dead-lettered at once; otherwise retried
     std::string error;
+    std::optional<std::string> trace_id = {};
   };
-  void not_handled(const unhandled& message);
+  void not_handled(const unhandled& message) const;
+
+  metrics& registry() const { return registry_; }
 
  private:
   metrics& registry_;
   logger log_;
-  std::string prefix_;
   std::map<event, counter> counters_;
 };
 

@@ -75,6 +75,10 @@ std::string to_safe(std::string_view text) {
   return suspicious ? base::mask_secrets(clean) : clean;
 }
 
+bool is_left_out(const field& one) {
+  return std::holds_alternative<std::monostate>(one.value);
+}
+
 std::string number_text(double number) {
   return fmt::format("{}", number);
 }
@@ -137,6 +141,7 @@ std::string json_line(const record& what) {
   line["message"] = to_safe(what.message);
   std::size_t size = 256 + what.message.size();
   for (const auto& one : what.with) {
+    if (is_left_out(one)) continue;
     auto value = to_json(one.value);
     size += one.key.size() + 16 + (value.is_string() ? value.get_string().size() : 0);
     if (size > max_line_bytes) {
@@ -153,6 +158,7 @@ std::string text_line(const record& what, bool with_time) {
   line += fmt::format("{:<7} {}: {}", to_string(what.level), escaped_controls(to_safe(what.event)),
                       escaped_controls(to_safe(what.message)));
   for (const auto& one : what.with) {
+    if (is_left_out(one)) continue;
     line += fmt::format(" {}={}", escaped_controls(to_utf8(one.key)), to_text(one.value));
     if (line.size() > max_line_bytes) return base::abbreviate(line, max_line_bytes);
   }

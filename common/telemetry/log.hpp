@@ -5,6 +5,7 @@
 #include <functional>
 #include <initializer_list>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -21,9 +22,10 @@ base::result<log_level> parse_log_level(std::string_view text);
 
 enum class log_format { text, json };
 
-/// A key and its value. Keys are snake_case literals; values are escaped, so any bytes may come.
+/// A key and its value. Keys are snake_case literals; values are escaped, so any bytes may come. A field whose value is
+/// an empty optional is left out.
 struct field {
-  using value_type = std::variant<bool, std::int64_t, std::uint64_t, double, std::string>;
+  using value_type = std::variant<bool, std::int64_t, std::uint64_t, double, std::string, std::monostate>;
 
   template <class T>
   field(std::string_view name, const T& content) : key(name), value(convert(content)) {}
@@ -52,6 +54,11 @@ struct field {
   template <class Tag>
   static value_type convert(const base::string_id<Tag>& content) {
     return content.str();
+  }
+  template <class T>
+  static value_type convert(const std::optional<T>& content) {
+    if (!content) return std::monostate();
+    return convert(*content);
   }
 };
 

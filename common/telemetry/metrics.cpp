@@ -24,10 +24,20 @@ void check_name(const std::string& name, bool is_counter) {
   if (!good || odd_unit || total != is_counter) throw std::invalid_argument("not a good metric name: " + name);
 }
 
+/// What the catalogue says of it, where it is of this kind.
+const catalogue::metric& checked(known_metric what, catalogue::kind kind) {
+  if (what.info->of != kind) throw std::invalid_argument("of another kind: " + std::string(what.info->name));
+  return *what.info;
+}
+
 }  // namespace
 
 void counter::increment(double by) const {
   of_->Increment(by);
+}
+void counter::raise_to(double total) const {
+  const double missing = total - of_->Value();
+  if (missing > 0) of_->Increment(missing);
 }
 double counter::value() const {
   return of_->Value();
@@ -91,6 +101,21 @@ histogram metrics::get_histogram(const std::string& name, const std::string& hel
   check_name(name, false);
   auto& family = prometheus::BuildHistogram().Name(name).Help(help).Register(state_->registry);
   return histogram(&family.Add(state_->bounded(name, with), bounds));
+}
+
+counter metrics::counter_of(known_metric what, const labels& with) {
+  const auto& info = checked(what, catalogue::kind::counter);
+  return get_counter(std::string(info.name), std::string(info.help), with);
+}
+
+gauge metrics::gauge_of(known_metric what, const labels& with) {
+  const auto& info = checked(what, catalogue::kind::gauge);
+  return get_gauge(std::string(info.name), std::string(info.help), with);
+}
+
+histogram metrics::histogram_of(known_metric what, const labels& with, const std::vector<double>& bounds) {
+  const auto& info = checked(what, catalogue::kind::histogram);
+  return get_histogram(std::string(info.name), std::string(info.help), with, bounds);
 }
 
 std::string metrics::exposition() const {

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "common/telemetry/catalogue.hpp"
+
 namespace prometheus {
 class Counter;
 class Gauge;
@@ -21,6 +23,8 @@ class counter {
  public:
   explicit counter(prometheus::Counter* of) : of_(of) {}
   void increment(double by = 1) const;
+  /// For totals that are counted elsewhere: raises it to `total`; a lower one (a restored database) changes nothing.
+  void raise_to(double total) const;
   double value() const;
 
  private:
@@ -50,6 +54,12 @@ class histogram {
 /// Seconds, from half a millisecond to half a minute.
 std::vector<double> latency_buckets_seconds();
 
+/// A name of `catalogue`, checked when it is compiled: what a dashboard or a rule names is made.
+struct known_metric {
+  consteval known_metric(const char* name) : info(&catalogue::find(name)) {}
+  const catalogue::metric* info;
+};
+
 /// Names follow Prometheus: snake_case, base units (`_seconds`, `_bytes`), counters end in `_total`; anything else is a
 /// programmer's error (`std::invalid_argument`). The same name and labels give the same series. A family holds at most
 /// `max_series` sets of labels; later ones are counted together, with every label's value "other".
@@ -64,6 +74,12 @@ class metrics {
   gauge get_gauge(const std::string& name, const std::string& help, const labels& with = {});
   histogram get_histogram(const std::string& name, const std::string& help, const labels& with = {},
                           const std::vector<double>& bounds = latency_buckets_seconds());
+
+  /// The same with kind and help from the catalogue; another kind than there is a programmer's error.
+  counter counter_of(known_metric what, const labels& with = {});
+  gauge gauge_of(known_metric what, const labels& with = {});
+  histogram histogram_of(known_metric what, const labels& with = {},
+                         const std::vector<double>& bounds = latency_buckets_seconds());
 
   /// The text format (version 0.0.4) of everything registered.
   std::string exposition() const;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "common/base/text.hpp"
+#include "common/messages/trace.hpp"
 #include "singularity_agent/database.hpp"
 #include "singularity_agent/execution/journal_detail.hpp"
 
@@ -17,6 +18,8 @@ constexpr std::chrono::seconds look_again{5};
 struct execution_flow::work {
   base::proposal_id id;
   std::string agent_type;
+  std::optional<std::string> trace_id;
+  std::chrono::steady_clock::time_point began = std::chrono::steady_clock::now();
   boost::json::object proposal;
   boost::json::object profile;
   boost::json::object metrics_before;
@@ -83,6 +86,7 @@ boost::asio::awaitable<bool> execution_flow::execute_next() {
   on.agent_type = text_of(*next, "agent_type");
   const auto begun = text_of(*next, "status") == "executing";
   on.proposal = std::move(*next);
+  on.trace_id = base::trace_id_of(messages::read_trace(on.proposal));
   // From here on the rollback worker leaves this proposal alone; what it asked for before is seen at each step.
   const hold in_hand(*this, on.id);
   if (!begun) {
@@ -115,7 +119,7 @@ boost::asio::awaitable<execution_flow::go_on> execution_flow::begin(work& on, jo
   const auto permit = co_await repository_.begin_step(*connection, on.id, step);
   if (permit == step_permit::go) co_return go_on::yes;
   log_.info("execution_left", "somebody else goes on with this proposal",
-            {{"proposal_id", on.id}, {"before_step", to_string(step)}});
+            {{"proposal_id", on.id}, {"trace_id", on.trace_id}, {"before_step", to_string(step)}});
   if (permit == step_permit::rollback_requested) wake_.rollback.notify();
   co_return go_on::no;
 }
@@ -248,7 +252,11 @@ boost::asio::awaitable<void> execution_flow::finish(work& on) {
     co_return;
   }
   log_.info("change_applied", "the change is applied and watched",
-            {{"proposal_id", on.id}, {"commit", on.applied.commit}, {"already", on.applied.already_applied}});
+            {{"proposal_id", on.id},
+             {"trace_id", on.trace_id},
+             {"commit", on.applied.commit},
+             {"already", on.applied.already_applied}});
+  if (options_.ended) options_.ended("applied", std::chrono::steady_clock::now() - on.began);
   wake_.step_taken();
   wake_.samples.notify();
   wake_.watch.notify();
@@ -279,7 +287,9 @@ boost::asio::awaitable<void> execution_flow::fail(work& on, std::string why, boo
     auto connection = co_await connections_.acquire(connection_wait);
     co_await repository_.fail(*connection, std::move(what));
   }
-  log_.warning("execution_failed", why, {{"proposal_id", on.id}, {"undone", undone}});
+  log_.warning("execution_failed", why, {{"proposal_id", on.id}, {"trace_id", on.trace_id}, {"undone", undone}});
+  if (options_.ended)
+    options_.ended(undone ? "failed" : "rollback_failed", std::chrono::steady_clock::now() - on.began);
   wake_.step_taken();
   wake_.samples.notify();
   wake_.rollback.notify();

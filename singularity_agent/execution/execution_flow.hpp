@@ -8,7 +8,9 @@
 #include <boost/asio/awaitable.hpp>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <string>
+#include <string_view>
 
 #include "common/async/event.hpp"
 #include "common/async/stop.hpp"
@@ -24,6 +26,8 @@ namespace fleet::agent::execution {
 struct flow_options {
   std::int64_t observation_window_seconds = 600;  ///< where the profile does not say
   std::chrono::milliseconds sample_interval{10'000};
+  /// An execution ended: applied, failed or rollback_failed, and how long it took.
+  std::function<void(std::string_view outcome, std::chrono::nanoseconds took)> ended = {};
 };
 
 /// One execution at a time. Each step is written down before and after it is done; one that was begun and not finished

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "common/messages/trace.hpp"
+#include "common/telemetry/queue_meter.hpp"
 #include "singularity_agent/database.hpp"
 #include "singularity_agent/execution/journal_detail.hpp"
 
@@ -37,6 +39,8 @@ struct rollback_worker::work {
   std::string agent_type;
   std::string status;  ///< of the proposal when the work began
   std::string reason;
+  std::optional<std::string> trace_id;
+  std::chrono::steady_clock::time_point began = std::chrono::steady_clock::now();
   boost::json::object trigger;
   int attempts = 0;
   std::vector<step_result> steps;
@@ -80,6 +84,7 @@ boost::asio::awaitable<bool> rollback_worker::roll_back_next(async::stop_token s
   const auto proposal = object_of(*next, "proposal");
   on.agent_type = text_of(proposal, "agent_type");
   on.status = text_of(proposal, "status");
+  on.trace_id = base::trace_id_of(messages::read_trace(proposal));
   const auto released = co_await flow_.wait_released(on.proposal, stop);
   if (!released) co_return false;
   bool wanted = false;
@@ -141,7 +146,8 @@ boost::asio::awaitable<void> rollback_worker::run_steps(work& on) {
 
 boost::asio::awaitable<void> rollback_worker::postpone(work& on) {
   const auto delay = options_.retry_delay * (1 << std::min(on.attempts - 1, 6));
-  log_.warning("rollback_postponed", on.detail, {{"proposal_id", on.proposal}, {"attempt", on.attempts}});
+  log_.warning("rollback_postponed", on.detail,
+               {{"proposal_id", on.proposal}, {"trace_id", on.trace_id}, {"attempt", on.attempts}});
   auto connection = co_await connections_.acquire(connection_wait);
   co_await repository_.postpone_rollback(*connection, on.rollback_id, delay, steps_detail(on.steps));
 }
@@ -159,7 +165,13 @@ boost::asio::awaitable<void> rollback_worker::finish(work& on) {
     co_await repository_.finish_rollback(*connection, std::move(what));
   }
   events_.count(on.completed ? telemetry::event::rollback_completed : telemetry::event::rollback_failed, on.detail,
-                {{"proposal_id", on.proposal}, {"reason", on.reason}});
+                {{"proposal_id", on.proposal}, {"trace_id", on.trace_id}, {"reason", on.reason}});
+  const telemetry::labels counted{{"reason", on.reason}, {"outcome", on.completed ? "rolled_back" : "rollback_failed"}};
+  events_.registry().counter_of("singularity_rollbacks_total", counted).increment();
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - on.began;
+  events_.registry()
+      .histogram_of("singularity_rollback_seconds", {}, telemetry::wait_buckets_seconds())
+      .observe(took.count());
   wake_.step_taken();
   wake_.samples.notify();
   wake_.execution.notify();

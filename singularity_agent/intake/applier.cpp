@@ -114,6 +114,7 @@ base::result<object> applier::checked(kind what, object body) const {
       const auto read = proposals::parse_submission(body, with_.form);
       if (!read) return read.error();
       body["proposal_id"] = read->proposal_id.str();
+      body["traceparent"] = read->trace.str();
       break;
     }
     case kind::proposal_metrics:

@@ -8,6 +8,7 @@
 #include "common/async/backoff.hpp"
 #include "common/async/blocking_pool.hpp"
 #include "common/base/json.hpp"
+#include "common/messages/trace.hpp"
 #include "common/postgres/error.hpp"
 #include "singularity_agent/database.hpp"
 
@@ -41,15 +42,15 @@ struct intake::item {
 
 struct intake::figures {
   explicit figures(telemetry::metrics& in)
-      : entries(in.get_gauge("singularity_spool_entries", "Items that wait in the spool.")),
-        bytes(in.get_gauge("singularity_spool_bytes", "Bytes of the items that wait in the spool.")),
-        dropped(in.get_gauge("singularity_spool_dropped_items", "Metrics that made room in a full spool, ever.")),
-        quarantined(in.get_gauge("singularity_spool_quarantined_items", "Items set aside at replay, ever.")),
-        unreadable(in.get_gauge("singularity_spool_unreadable_items", "Items lost to damage of the file, ever.")),
-        spooled(in.get_counter("singularity_spooled_total", "Items accepted while the database was away.")),
-        replayed(in.get_counter("singularity_spool_replayed_total", "Items applied from the spool.")) {}
-  telemetry::gauge entries, bytes, dropped, quarantined, unreadable;
-  telemetry::counter spooled, replayed;
+      : entries(in.gauge_of("singularity_spool_entries")),
+        bytes(in.gauge_of("singularity_spool_bytes")),
+        dropped(in.counter_of("singularity_spool_dropped_total")),
+        quarantined(in.counter_of("singularity_spool_quarantined_total")),
+        unreadable(in.counter_of("singularity_spool_unreadable_total")),
+        spooled(in.counter_of("singularity_spooled_total")),
+        replayed(in.counter_of("singularity_spool_replayed_total")) {}
+  telemetry::gauge entries, bytes;
+  telemetry::counter dropped, quarantined, unreadable, spooled, replayed;
 };
 
 intake::intake(parts with, std::unique_ptr<quantumflow::spool> spool)
@@ -64,9 +65,9 @@ void intake::show() {
   const auto now = spool_->stats();
   figures_->entries.set(static_cast<double>(now.entries));
   figures_->bytes.set(static_cast<double>(now.bytes));
-  figures_->dropped.set(static_cast<double>(now.dropped_total));
-  figures_->quarantined.set(static_cast<double>(now.quarantined_total));
-  figures_->unreadable.set(static_cast<double>(now.unreadable_total));
+  figures_->dropped.raise_to(static_cast<double>(now.dropped_total));
+  figures_->quarantined.raise_to(static_cast<double>(now.quarantined_total));
+  figures_->unreadable.raise_to(static_cast<double>(now.unreadable_total));
 }
 
 awaitable<answer> intake::take(kind what, object body) {
@@ -90,7 +91,10 @@ awaitable<answer> intake::take(kind what, object body) {
       if (!spool_ || reached || !is_away(failure.get())) throw;
       away = failure.get();
     }
-    with_.log.warning("spooling", "the database is away", {{"kind", to_string(what)}, {"error", away->message}});
+    with_.log.warning("spooling", "the database is away",
+                      {{"kind", to_string(what)},
+                       {"trace_id", base::trace_id_of(messages::read_trace(taken.body))},
+                       {"error", away->message}});
   }
   if (const auto* id = taken.body.if_contains("proposal_id")) given.reply["proposal_id"] = *id;
   if (what == kind::proposal) given.reply["status"] = "pending";
@@ -112,8 +116,15 @@ awaitable<object> intake::apply_once(item what, bool& reached) {
     co_return reply;
   };
   auto reply = co_await transact(with_.connections, work);
+  if (kind_of == kind::proposal) log_accepted(what.body);
   with_.apply.wake(kind_of);
   co_return reply;
+}
+
+void intake::log_accepted(const object& proposal) const {
+  with_.log.info("proposal_accepted", "waits to be sent for consensus",
+                 {{"proposal_id", std::string_view(proposal.at("proposal_id").as_string())},
+                  {"trace_id", base::trace_id_of(messages::read_trace(proposal))}});
 }
 
 awaitable<void> intake::keep(item what) {

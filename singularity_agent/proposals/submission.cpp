@@ -4,6 +4,7 @@
 #include "common/messages/proposal_metadata.hpp"
 #include "common/messages/reader.hpp"
 #include "common/messages/safety_profile.hpp"
+#include "common/messages/trace.hpp"
 #include "singularity_agent/proposals/proposal_scorer.hpp"
 
 namespace fleet::agent::proposals {
@@ -35,6 +36,7 @@ base::result<submission> parse_submission(const boost::json::object& body, chang
   if (form == change_form::git) {
     if (const auto good = check_git_change(made.code_change); !good) return good.error();
   }
+  made.trace = messages::read_trace(body).value_or(base::trace_context::begin());
   if (made.proposal_id.empty()) made.proposal_id = base::proposal_id(base::new_uuid());
   return made;
 }
@@ -49,6 +51,7 @@ boost::json::object submission::encode() const {
   object["risk_score"] = messages::to_json(risk_score);
   object["safety_profile"] = safety_profile;
   if (metadata) object["metadata"] = *metadata;
+  object["traceparent"] = trace.str();
   return object;
 }
 

@@ -7,6 +7,7 @@
 #include "common/base/decimal.hpp"
 #include "common/base/error.hpp"
 #include "common/base/ids.hpp"
+#include "common/base/trace.hpp"
 #include "common/messages/proposal_for_consensus.hpp"
 
 namespace fleet::agent::proposals {
@@ -20,6 +21,7 @@ struct submission {
   base::decimal risk_score;
   boost::json::object safety_profile;  ///< as given, unknown fields included; empty where the type's own is to be used
   std::optional<boost::json::object> metadata;
+  base::trace_context trace;  ///< field `traceparent`, or one of its own
 
   /// For `singularity.submit`.
   boost::json::object encode() const;

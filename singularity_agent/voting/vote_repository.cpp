@@ -24,11 +24,17 @@ boost::asio::awaitable<opened_vote> vote_repository::open(postgres::connection& 
   co_return opened_of(found.single().text(0));
 }
 
-boost::asio::awaitable<answer_outcome> vote_repository::answer(postgres::connection& on, vote_answer what) const {
+boost::asio::awaitable<answered_vote> vote_repository::answer(postgres::connection& on, vote_answer what) const {
   auto arguments = postgres::make_params(self_, what.proposal, messages::to_string(what.choice), what.confidence,
                                          what.reason, what.answered_by);
-  const auto found = co_await on.query("select singularity.answer_vote($1, $2, $3, $4, $5, $6)", std::move(arguments));
-  co_return outcome_of(found.single().text(0));
+  const auto found = co_await on.query(
+      "select outcome, traceparent from singularity.answer_vote($1, $2, $3, $4, $5, $6)", std::move(arguments));
+  const auto row = found.single();
+  answered_vote answered;
+  answered.outcome = outcome_of(row.text("outcome"));
+  const auto trace = row.get<std::optional<std::string>>("traceparent");
+  if (trace) answered.trace = base::trace_context::parse(*trace);
+  co_return answered;
 }
 
 boost::asio::awaitable<void> vote_repository::mark_cast(postgres::connection& on, base::proposal_id proposal,

@@ -10,6 +10,7 @@
 #include "common/base/decimal.hpp"
 #include "common/base/ids.hpp"
 #include "common/base/time.hpp"
+#include "common/base/trace.hpp"
 #include "common/messages/vote_choice.hpp"
 #include "common/postgres/connection.hpp"
 
@@ -32,6 +33,11 @@ struct vote_answer {
   std::string answered_by;  ///< policy, command, person
 };
 
+struct answered_vote {
+  answer_outcome outcome = answer_outcome::unknown;
+  std::optional<base::trace_context> trace = {};  ///< that the request belongs to
+};
+
 /// All throw `postgres::sql_error`. The object must outlive its calls.
 class vote_repository {
  public:
@@ -39,7 +45,7 @@ class vote_repository {
 
   boost::asio::awaitable<opened_vote> open(postgres::connection& on, boost::json::object request,
                                            base::timestamp deadline) const;
-  boost::asio::awaitable<answer_outcome> answer(postgres::connection& on, vote_answer what) const;
+  boost::asio::awaitable<answered_vote> answer(postgres::connection& on, vote_answer what) const;
   boost::asio::awaitable<void> mark_cast(postgres::connection& on, base::proposal_id proposal,
                                          base::message_id message) const;
   /// The requests that can still be answered, nearest deadline first.

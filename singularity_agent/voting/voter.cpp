@@ -78,11 +78,14 @@ boost::asio::awaitable<answer_outcome> voter::cast(postgres::transaction& in, vo
   ballot_paper.confidence = what.confidence;
   ballot_paper.reason = base::abbreviate(what.reason, messages::free_text.max);
   const auto proposal = what.proposal;
-  const auto outcome = co_await repository_.answer(in.on(), std::move(what));
-  if (outcome != answer_outcome::cast) co_return outcome;
+  const telemetry::labels counted{{"vote", std::string(messages::to_string(what.choice))}, {"by", what.answered_by}};
+  const auto answered = co_await repository_.answer(in.on(), std::move(what));
+  if (answered.outcome != answer_outcome::cast) co_return answered.outcome;
+  ballot_paper.trace = base::child_of(answered.trace);
   const auto message = value_or_throw(co_await send_.cast_vote(in, std::move(ballot_paper)));
   co_await repository_.mark_cast(in.on(), proposal, message);
-  co_return outcome;
+  send_.registry().counter_of("singularity_votes_total", counted).increment();
+  co_return answered.outcome;
 }
 
 boost::asio::awaitable<base::result<void>> voter::vote(postgres::transaction& in, vote_answer what) {

@@ -15,6 +15,7 @@ create table singularity.proposal (
   risk_score     numeric not null check (risk_score between 1 and 10),
   safety_profile jsonb not null check (jsonb_typeof(safety_profile) = 'object'),
   metadata       jsonb check (jsonb_typeof(metadata) = 'object'),
+  traceparent    text,            -- the W3C trace context of the request that it came with
   status         text not null default 'pending' check (status in ('pending', 'sent_for_consensus', 'consensus_reached',
                    'consensus_failed', 'executing', 'applied', 'failed', 'rolled_back', 'rollback_failed')),
   priority_score numeric not null default 0 check (priority_score >= 0),  -- when it was submitted; then, when it was sent
@@ -210,6 +211,6 @@ $$;
 create function singularity.full_proposal(p singularity.proposal) returns jsonb language sql stable as $$
   select singularity.summary(p) || jsonb_build_object('code_change', p.code_change, 'safety_profile', p.safety_profile)
       || case when p.metadata is null then '{}' else jsonb_build_object('metadata', p.metadata) end
-      || jsonb_strip_nulls(jsonb_build_object('applied', p.applied, 'metrics_before', p.metrics_before,
+      || jsonb_strip_nulls(jsonb_build_object('traceparent', p.traceparent, 'applied', p.applied, 'metrics_before', p.metrics_before,
                                               'metrics_after', p.metrics_after))
 $$;

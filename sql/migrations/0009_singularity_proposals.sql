@@ -3,7 +3,7 @@
 -- ── Proposing ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 -- Submits a proposal: {proposal_id, agent_type, code_change, impact_score, risk_score, safety_profile, agent_id?,
--- metadata?, priority_score}. Answers {outcome, proposal}; outcome: created, same (the id is there with this content),
+-- metadata?, traceparent?, priority_score}. Answers {outcome, proposal}; outcome: created, same (the id is there with this content),
 -- other (it is there with other content, or belongs to another instance), full (`max_pending` wait already).
 create function singularity.submit(instance_id text, proposal jsonb, max_pending int) returns jsonb language plpgsql as $$
 declare
@@ -21,10 +21,11 @@ begin
     perform quantumflow.check_publish(quantumflow.find_queue('proposals_for_consensus_queue'),
       jsonb_build_object('instance_id', submit.instance_id), octet_length(proposal::text) + 4096);
     insert into singularity.proposal (proposal_id, instance_id, agent_type, agent_id, code_change, impact_score,
-                                      risk_score, safety_profile, metadata, priority_score)
+                                      risk_score, safety_profile, metadata, traceparent, priority_score)
       values (id, submit.instance_id, proposal ->> 'agent_type', proposal ->> 'agent_id', proposal -> 'code_change',
               (proposal ->> 'impact_score')::numeric, (proposal ->> 'risk_score')::numeric,
-              proposal -> 'safety_profile', proposal -> 'metadata', (proposal ->> 'priority_score')::numeric)
+              proposal -> 'safety_profile', proposal -> 'metadata', proposal ->> 'traceparent',
+              (proposal ->> 'priority_score')::numeric)
       on conflict do nothing returning * into p;
     if found then
       insert into singularity.proposal_step (instance_id, proposal_id, to_state, cause)
@@ -291,7 +292,8 @@ create function singularity.unreported_samples(instance_id text, max int) return
   select quantumflow.check_instance(instance_id);
   select jsonb_build_object('sample_id', s.sample_id, 'proposal_id', s.proposal_id, 'agent_type', s.agent_type,
            'status', s.status, 'metrics_before', s.metrics_before, 'metrics_after', s.metrics_after,
-           'timestamp', singularity.rfc3339(s.taken_at))
+           'timestamp', singularity.rfc3339(s.taken_at),
+           'traceparent', (select p.traceparent from singularity.proposal p where p.proposal_id = s.proposal_id))
     from singularity.sample s
    where s.instance_id = unreported_samples.instance_id and s.message_id is null and s.problem is null
    order by s.sample_id limit unreported_samples.max

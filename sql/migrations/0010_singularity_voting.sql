@@ -19,24 +19,27 @@ begin
 end $$;
 
 -- Writes the instance's one vote down. Answers cast (the caller publishes it in this transaction), same, other (it has
--- voted before), late, unknown.
+-- voted before), late, unknown; and the trace that the request belongs to.
 create function singularity.answer_vote(instance_id text, proposal_id text, vote text, confidence numeric, reason text,
-                                        answered_by text) returns text language plpgsql as $$
+                                        answered_by text, out outcome text, out traceparent text) language plpgsql as $$
+#variable_conflict use_column
 declare v singularity.vote_request;
 begin
   perform quantumflow.check_instance(instance_id);
   select * into v from singularity.vote_request w
    where w.instance_id = answer_vote.instance_id and w.proposal_id = answer_vote.proposal_id for update;
-  if not found then return 'unknown'; end if;
-  if v.answered_at is not null then
-    return case when v.vote = answer_vote.vote and v.confidence = answer_vote.confidence then 'same' else 'other' end;
-  end if;
-  if v.deadline <= clock_timestamp() then return 'late'; end if;
+  outcome := case
+    when not found then 'unknown'
+    when v.answered_at is null and v.deadline <= clock_timestamp() then 'late'
+    when v.answered_at is null then 'cast'
+    when v.vote = answer_vote.vote and v.confidence = answer_vote.confidence then 'same'
+    else 'other' end;
+  traceparent := v.request ->> 'traceparent';
+  if outcome <> 'cast' then return; end if;
   update singularity.vote_request w
      set vote = answer_vote.vote, confidence = answer_vote.confidence, reason = answer_vote.reason,
          answered_by = answer_vote.answered_by, answered_at = clock_timestamp(), problem = null
    where w.instance_id = answer_vote.instance_id and w.proposal_id = answer_vote.proposal_id;
-  return 'cast';
 end $$;
 
 create function singularity.mark_vote_cast(instance_id text, proposal_id text, message_id bigint) returns void

@@ -7,7 +7,7 @@ declare
   id text := body ->> 'proposal_id';
   known jsonb;
   -- A replay after a lost reply may differ in these, and in nothing else.
-  volatile_keys constant text[] := '{timestamp,priority_score,schema_version}';
+  volatile_keys constant text[] := '{timestamp,priority_score,schema_version,traceparent}';
 begin
   insert into centralcloud.proposal (proposal_id, instance_id, agent_type, change_type, body)
   values (id, receive_proposal.body ->> 'instance_id', receive_proposal.body ->> 'agent_type',
@@ -146,14 +146,15 @@ end $$;
 
 -- Decides, once. Returns the counted votes and who proposed; no row where it is decided already.
 create function centralcloud.decide(proposal_id text, status text, rule text, rationale text, confidence numeric, actor text)
-returns table (instance_id text, votes jsonb) language plpgsql as $$
+returns table (instance_id text, votes jsonb, traceparent text) language plpgsql as $$
 #variable_conflict use_column
 declare
   proposer text;
+  trace text;
   counted jsonb;
 begin
   update centralcloud.proposal p set state = decide.status, decided_at = clock_timestamp()
-   where p.proposal_id = decide.proposal_id and p.state = 'voting' returning p.instance_id into proposer;
+   where p.proposal_id = decide.proposal_id and p.state = 'voting' returning p.instance_id, p.body ->> 'traceparent' into proposer, trace;
   if not found then return; end if;
   counted := centralcloud.counted_votes(decide.proposal_id);
   insert into centralcloud.decision (proposal_id, status, rule, rationale, confidence, vote_details)
@@ -161,7 +162,7 @@ begin
   perform centralcloud.add_step(decide.proposal_id, decide.status, decide.rationale, decide.actor);
   perform centralcloud.audit(decide.actor, 'decision', decide.proposal_id,
     jsonb_build_object('status', decide.status, 'rule', decide.rule, 'confidence', decide.confidence, 'votes', counted));
-  return query select proposer, counted;
+  return query select proposer, counted, trace;
 end $$;
 
 -- Changes of the same kind that were confirmed safe, newest first: for approval by similarity.

@@ -30,7 +30,8 @@ end $$;
 create function centralcloud.record_sample(
   proposal_id text, instance_id text, status text, metrics_before jsonb, metrics_after jsonb, reported_at timestamptz,
   default_window_ms bigint, out disposition text, out sample_id bigint, out state text, out judge boolean, out runs jsonb,
-  out profile jsonb, out baseline jsonb, out change_type text, out unapproved boolean) language plpgsql as $$
+  out profile jsonb, out baseline jsonb, out change_type text, out unapproved boolean, out traceparent text,
+  out breached_for_seconds double precision) language plpgsql as $$
 #variable_conflict use_column
 declare
   p centralcloud.proposal;
@@ -73,10 +74,16 @@ begin
     perform centralcloud.step_change(c, target, 'reported ' || record_sample.status, record_sample.instance_id);
   end if;
   state := target;
+  -- Both by the instance's clock: from the measuring of the breach to the change being back.
+  if target = 'rolled_back' and c.state = 'rollback_triggered' then
+    breached_for_seconds := (select extract(epoch from record_sample.reported_at - max(s.reported_at))
+                               from centralcloud.sample s where s.proposal_id = p.proposal_id and s.breaches <> '[]');
+  end if;
   judge := target in ('executing', 'watching');
   runs := c.runs;
   profile := c.profile;
   change_type := c.change_type;
+  traceparent := p.body ->> 'traceparent';
 end $$;
 
 -- What the rules said of a sample.
@@ -98,26 +105,27 @@ returns table (state text, change_type text) language sql as $$
   select c.state, c.change_type from centralcloud.change c where c.proposal_id = change_to_roll_back.proposal_id for update
 $$;
 
--- Begins the one rollback of a change. Returns the instance that applied it; null where there was a rollback already or
+-- Begins the one rollback of a change. Returns the instance that applied it; no row where there was a rollback already or
 -- the change is over.
 create function centralcloud.start_rollback(proposal_id text, rollback_id text, reason text, threshold jsonb, strategy jsonb,
-                                            actor text, note text) returns text language plpgsql as $$
+                                            actor text, note text)
+returns table (instance_id text, traceparent text) language plpgsql as $$
 #variable_conflict use_column
 declare c centralcloud.change;
 begin
   select * into c from centralcloud.change t where t.proposal_id = start_rollback.proposal_id for update;
-  if not found or c.state not in ('executing', 'watching', 'confirmed') then return null; end if;
+  if not found or c.state not in ('executing', 'watching', 'confirmed') then return; end if;
   insert into centralcloud.rollback (rollback_id, proposal_id, instance_id, change_type, reason, threshold, strategy, actor, note)
   values (start_rollback.rollback_id, c.proposal_id, c.instance_id, c.change_type, start_rollback.reason,
           start_rollback.threshold, start_rollback.strategy, start_rollback.actor, start_rollback.note)
   on conflict (proposal_id) do nothing;
-  if not found then return null; end if;
+  if not found then return; end if;
   perform centralcloud.step_change(c, 'rollback_triggered',
     start_rollback.reason || coalesce(': ' || start_rollback.note, ''), start_rollback.actor);
   perform centralcloud.audit(start_rollback.actor, 'rollback_trigger', c.proposal_id,
     jsonb_build_object('rollback_id', start_rollback.rollback_id, 'reason', start_rollback.reason,
                        'threshold', start_rollback.threshold, 'note', start_rollback.note));
-  return c.instance_id;
+  return query select c.instance_id, p.body ->> 'traceparent' from centralcloud.proposal p where p.proposal_id = c.proposal_id;
 end $$;
 
 -- Confirms one change whose window has ended without a rollback. No row: none is due, or others have them in hand.
@@ -166,11 +174,6 @@ begin
     return;
   end loop;
 end $$;
-
--- An alert of the Guardian, for the record.
-create function centralcloud.record_alert(proposal_id text, kind text, detail jsonb) returns void language sql as $$
-  select centralcloud.audit('centralcloud', 'alert:' || record_alert.kind, record_alert.proposal_id, record_alert.detail)
-$$;
 
 -- What confirmed changes of an agent type measured, newest first: {metric: {low, high, rise}} each.
 create function centralcloud.confirmed_measures(agent_type text, max int) returns setof jsonb language sql stable as $$

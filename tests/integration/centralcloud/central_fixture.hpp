@@ -33,7 +33,7 @@ class central_fixture : public queue_fixture {
       quantumflow::consumer_options options;
       options.queue = each.queue;
       options.group = central::consumer_group;
-      auto after = in.after_commit(each);
+      auto after = in.after_commit(each, telemetry::queue_meter(metrics, each.queue));
       workers.push_back(std::make_unique<quantumflow::consumer>(pool, waker, options, each.handler, std::move(after)));
       consume(*workers.back());
     }

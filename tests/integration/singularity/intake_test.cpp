@@ -149,7 +149,7 @@ TEST_CASE("intake: what the database refuses at replay is set aside with its rea
   REQUIRE(aside.size() == 1);
   CHECK(aside[0].entry.kind == "vote");
   CHECK_THAT(aside[0].reason, Catch::Contains("no vote is asked for on 'nobody'"));
-  CHECK_THAT(with.registry.exposition(), Catch::Contains("singularity_spool_quarantined_items 1"));
+  CHECK_THAT(with.registry.exposition(), Catch::Contains("singularity_spool_quarantined_total 1"));
 }
 
 TEST_CASE("intake: while a permission or a function is missing, what was acknowledged waits and is not set aside") {

@@ -48,29 +48,32 @@ message_case proposal_case() {
             "max_error_count":5,"observation_window_seconds":600},
           "timestamp":"2026-01-31T12:00:00.000000Z","agent_id":"fixer-7","priority_score":3.83,
           "metadata":{"change_type":"cache_improvement","description":"d","blast_radius":"low",
-            "expected_improvement":{"latency":-0.2},"trial_results":{"runs":3},"own":[1,null]}})",
+            "expected_improvement":{"latency":-0.2},"trial_results":{"runs":3},"own":[1,null]},
+          "traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"})",
       {"proposal_id", "instance_id", "agent_type", "code_change", "impact_score", "risk_score", "safety_profile",
        "timestamp"},
       {"agent_id", "priority_score", "metadata", "safety_profile.success_rate", "safety_profile.needs_consensus",
        "safety_profile.max_blast_radius", "safety_profile.observation_window_seconds", "metadata.change_type",
-       "metadata.trial_results"});
+       "metadata.trial_results", "traceparent"});
 }
 
 message_case voting_request_case() {
   return make_case<voting_request>(
       R"({"type":"voting_request","proposal_id":"prop-1","instance_id":"agent-1","agent_type":"BugFixerAgent",
           "code_change":{"patch":"p"},"impact_score":8,"risk_score":2,"safety_profile":{"max_blast_radius":4},
-          "metadata":{},"deadline":"2026-01-31T12:00:30.000000Z","timestamp":"2026-01-31T12:00:00.000000Z"})",
+          "metadata":{},"deadline":"2026-01-31T12:00:30.000000Z","timestamp":"2026-01-31T12:00:00.000000Z",
+          "traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"})",
       {"proposal_id", "instance_id", "agent_type", "code_change", "impact_score", "risk_score", "safety_profile",
        "metadata", "deadline", "timestamp"},
-      {"safety_profile.max_blast_radius"});
+      {"safety_profile.max_blast_radius", "traceparent"});
 }
 
 message_case vote_case() {
   return make_case<vote>(
       R"({"type":"vote","proposal_id":"prop-1","instance_id":"agent-2","vote":"reject","confidence":0.92,
-          "reason":"touches the core","timestamp":"2026-01-31T12:00:01.250000Z"})",
-      {"proposal_id", "instance_id", "vote", "confidence", "reason", "timestamp"}, {});
+          "reason":"touches the core","timestamp":"2026-01-31T12:00:01.250000Z",
+          "traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"})",
+      {"proposal_id", "instance_id", "vote", "confidence", "reason", "timestamp"}, {"traceparent"});
 }
 
 message_case consensus_result_case() {
@@ -79,11 +82,12 @@ message_case consensus_result_case() {
           "votes":{"agent-1":"approve","agent-2":"approve","agent-3":"reject"},"confidence":0.85,
           "decision_rationale":"2 of 3 approve","timestamp":"2026-01-31T12:00:02.000000Z","rule":"consensus",
           "vote_details":[{"instance_id":"agent-1","vote":"approve","confidence":1,"reason":"",
-            "voted_at":"2026-01-31T12:00:01.000000Z"}]})",
+            "voted_at":"2026-01-31T12:00:01.000000Z"}],
+          "traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"})",
       {"proposal_id", "instance_id", "status", "votes", "confidence", "decision_rationale", "timestamp",
        "vote_details.0.instance_id", "vote_details.0.vote", "vote_details.0.confidence", "vote_details.0.reason",
        "vote_details.0.voted_at"},
-      {"rule", "vote_details"});
+      {"rule", "vote_details", "traceparent"});
 }
 
 message_case execution_metrics_case() {
@@ -93,9 +97,10 @@ message_case execution_metrics_case() {
           "metrics_after":{"success_rate":0.98,"error_rate":0.01,"latency_p95_ms":812.5,"cost_cents":0.4,
             "throughput_per_min":60,"cpu_usage":130.5,"memory":512,"error_count":2,"execution_count":200,
             "queue_depth":-3},
-          "status":"monitoring","timestamp":"2026-01-31T12:00:03.000000Z"})",
+          "status":"monitoring","timestamp":"2026-01-31T12:00:03.000000Z",
+          "traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"})",
       {"proposal_id", "instance_id", "agent_type", "metrics_before", "metrics_after", "status", "timestamp"},
-      {"metrics_before.success_rate", "metrics_after.queue_depth"});
+      {"metrics_before.success_rate", "metrics_after.queue_depth", "traceparent"});
 }
 
 message_case pattern_discovered_case() {
@@ -114,11 +119,12 @@ message_case rollback_trigger_case() {
           "threshold":{"error_rate":0.1,"actual":0.15,"severity":"critical","breaches":1},
           "timestamp":"2026-01-31T12:00:05.000000Z","rollback_id":"rb-1","strategy":{"steps":["revert_code",
           "restart_agent"],"estimated_duration_sec":20,"requires_manual_intervention":true,"success_rate":0.75,
-          "learned_from_count":4}})",
+          "learned_from_count":4},
+          "traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"})",
       {"proposal_id", "instance_id", "reason", "threshold", "timestamp", "strategy.steps",
        "strategy.estimated_duration_sec", "strategy.requires_manual_intervention"},
       {"rollback_id", "strategy", "strategy.success_rate", "strategy.learned_from_count", "threshold.actual",
-       "threshold.severity", "threshold.breaches", "threshold.error_rate"});
+       "threshold.severity", "threshold.breaches", "threshold.error_rate", "traceparent"});
 }
 
 message_case safety_profile_update_case() {

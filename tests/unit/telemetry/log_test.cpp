@@ -87,6 +87,19 @@ TEST_CASE("log: text lines quote what is not one word") {
   CHECK(out.lines.at(0) == R"(info    e: m a=plain b="two words" c="")");
 }
 
+TEST_CASE("log: a field that is an empty optional is left out, in both formats") {
+  const std::optional<std::string> none;
+  const std::optional<int> some = 7;
+  captured out(text());
+  out.log.info("e", "m", {{"a", none}, {"b", some}});
+  CHECK(out.lines.at(0) == "info    e: m b=7");
+  captured as_json({log_level::info, log_format::json, true});
+  as_json.log.info("e", "m", {{"a", none}, {"b", some}});
+  const auto line = boost::json::parse(as_json.lines.at(0)).as_object();
+  CHECK_FALSE(line.contains("a"));
+  CHECK(line.at("b") == 7);
+}
+
 TEST_CASE("log: passwords are masked") {
   captured out(text());
   out.log.info("e", "cannot connect to postgresql://u:sesame@h/d", {{"dsn", "host=h password=sesame"}});

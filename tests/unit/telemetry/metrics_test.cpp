@@ -1,5 +1,6 @@
 #include "common/telemetry/metrics.hpp"
 
+#include <boost/json/parse.hpp>
 #include <catch2/catch.hpp>
 #include <stdexcept>
 
@@ -62,21 +63,42 @@ TEST_CASE("events: the coordinator has its own names") {
   CHECK(text.find("proposal_published") == std::string::npos);
 }
 
-TEST_CASE("events: a message that was not handled is counted by queue and outcome, and logged with its error") {
+TEST_CASE("events: every one of both daemons is a counter and a structured log line") {
+  for (const auto daemon : {telemetry::daemon_prefix::singularity, telemetry::daemon_prefix::centralcloud}) {
+    for (const auto what : telemetry::events_of(daemon)) {
+      const std::string name(telemetry::to_string(what));
+      CAPTURE(name);
+      telemetry::metrics metrics;
+      std::vector<std::string> lines;
+      telemetry::log_options form;
+      form.level = telemetry::log_level::debug;
+      form.format = telemetry::log_format::json;
+      const auto log = telemetry::logger::to_sink([&](std::string_view line) { lines.emplace_back(line); }, form);
+      telemetry::event_counter counter(metrics, log, daemon);
+      counter.count(what, "it happened", {{"proposal_id", "p"}});
+      const auto series = std::string(telemetry::to_string(daemon)) + "_events_total{event=\"" + name + "\"} 1";
+      CHECK(metrics.exposition().find(series) != std::string::npos);
+      REQUIRE(lines.size() == 1);
+      const auto line = boost::json::parse(lines[0]).as_object();
+      CHECK(line.at("event").as_string() == name);
+      CHECK(line.at("proposal_id") == "p");
+    }
+  }
+}
+
+TEST_CASE("events: a message that was not handled is logged with its error and its trace") {
   telemetry::metrics metrics;
   std::vector<std::string> lines;
   const auto log = telemetry::logger::to_sink([&](std::string_view line) { lines.emplace_back(line); });
   telemetry::event_counter counter(metrics, log, telemetry::daemon_prefix::singularity);
-  counter.not_handled({"some_queue", fleet::base::message_id{7}, true, "vote: expected approve or reject"});
+  counter.not_handled(
+      {"some_queue", fleet::base::message_id{7}, true, "vote: expected approve or reject", "4bf92f3577b34da6"});
   counter.not_handled({"some_queue", fleet::base::message_id{8}, false, "not yet"});
-  const auto text = metrics.exposition();
-  CHECK(text.find("singularity_messages_not_handled_total{outcome=\"rejected\",queue=\"some_queue\"} 1") !=
-        std::string::npos);
-  CHECK(text.find("singularity_messages_not_handled_total{outcome=\"failed\",queue=\"some_queue\"} 1") !=
-        std::string::npos);
   REQUIRE(lines.size() == 2);
   CHECK(lines[0].find("message_rejected: vote: expected approve or reject") != std::string::npos);
-  CHECK(lines[0].find("message_id=7") != std::string::npos);
+  CHECK(lines[0].find("message_id=7 trace_id=4bf92f3577b34da6") != std::string::npos);
+  // A message without a trace has no such field.
+  CHECK(lines[1].find("trace_id") == std::string::npos);
 }
 
 TEST_CASE("health: ready only when every named condition holds") {

@@ -1,0 +1,143 @@
+#include "centralcloud_daemon/alerts/rules.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <set>
+#include <utility>
+
+namespace fleet::central::alerts {
+namespace {
+
+constexpr double relief = 0.8;
+
+constexpr std::string_view dead_letters = "dead_letters";
+constexpr std::string_view queue_latency = "queue_latency";
+constexpr std::string_view no_live_instance = "no_live_instance";
+constexpr std::string_view instance_silent = "instance_silent";
+constexpr std::string_view instance_lagging = "instance_lagging";
+constexpr std::string_view old_snapshot = "old_snapshot";
+constexpr std::string_view rotation_held = "rotation_held";
+constexpr std::string_view metrics_missing = "metrics_missing";
+constexpr std::string_view rollback_failed = "rollback_failed";
+constexpr std::string_view executed_without_approval = "executed_without_approval";
+
+constexpr std::array of_figures = {dead_letters,     queue_latency, no_live_instance, instance_silent,
+                                   instance_lagging, old_snapshot,  rotation_held};
+
+/// Finds breaches, and remembers what is between its bounds.
+class judging {
+ public:
+  /// `what.value` and `what.bound` are set.
+  void look_at(finding what) {
+    if (what.value > what.bound) {
+      standing_.emplace(what.name, what.subject);
+      found.push_back(std::move(what));
+    } else if (what.value > what.bound * relief) {
+      standing_.emplace(what.name, what.subject);
+    }
+  }
+  bool stands(const open_alert& one) const { return standing_.contains({one.name, one.subject}); }
+
+  std::vector<finding> found;
+
+ private:
+  std::set<std::pair<std::string, std::string>> standing_;
+};
+
+finding made(std::string_view name, std::string subject, std::string_view severity) {
+  finding what;
+  what.name = name;
+  what.subject = std::move(subject);
+  what.severity = severity;
+  what.at_once = true;
+  return what;
+}
+
+void look_at_queue(judging& into, const bounds& bound, const queue_figure& queue) {
+  auto dead = made(dead_letters, queue.name, "high");
+  dead.value = queue.dead_letters;
+  dead.bound = bound.dead_letters;
+  dead.text = fmt::format("{} dead letters in {}, more than {}", queue.dead_letters, queue.name, bound.dead_letters);
+  into.look_at(std::move(dead));
+  if (queue.readers == 0) return;  // nobody is there to be late
+  auto late = made(queue_latency, queue.name, "high");
+  late.at_once = false;
+  late.value = queue.oldest_age_seconds;
+  late.bound = bound.queue_latency_seconds;
+  late.text = fmt::format("the oldest message of {} has waited for {:.1f} s, longer than {} s", queue.name,
+                          queue.oldest_age_seconds, bound.queue_latency_seconds);
+  into.look_at(std::move(late));
+}
+
+void look_at_instance(judging& into, const bounds& bound, const troubled_instance& instance) {
+  auto silent = made(instance_silent, instance.name, "medium");
+  silent.value = instance.silent_seconds;
+  silent.bound = bound.instance_silent_seconds;
+  silent.text = fmt::format("the instance has not been heard of for {:.0f} s", instance.silent_seconds);
+  into.look_at(std::move(silent));
+  auto lagging = made(instance_lagging, instance.name, "medium");
+  lagging.value = instance.backlog;
+  lagging.bound = bound.instance_backlog;
+  lagging.text =
+      fmt::format("{} messages were set aside for the instance because it reads too slowly", instance.backlog);
+  into.look_at(std::move(lagging));
+}
+
+void look_at_fleet(judging& into, const bounds& bound, const figures& now) {
+  auto nobody = made(no_live_instance, "", "critical");
+  nobody.at_once = false;
+  // A fleet that never had an instance is being set up.
+  nobody.value = now.live_instances == 0 && now.silent_instances > 0 ? 1 : 0;
+  nobody.text = fmt::format("none of the {} registered instances is alive", now.silent_instances);
+  into.look_at(std::move(nobody));
+  auto snapshot = made(old_snapshot, "", "medium");
+  snapshot.value = now.oldest_transaction_seconds;
+  snapshot.bound = bound.transaction_seconds;
+  snapshot.text = fmt::format("a transaction has been open for {:.0f} s; what it can see cannot be cleaned up: {}",
+                              now.oldest_transaction_seconds, now.snapshot_holder);
+  into.look_at(std::move(snapshot));
+  auto held = made(rotation_held, "", "medium");
+  held.value = now.held_seconds;
+  held.bound = bound.held_seconds;
+  held.text = fmt::format("rotation of the message log has waited for {:.0f} s: {}", now.held_seconds, now.held_by);
+  into.look_at(std::move(held));
+}
+
+/// Whether what the Guardian raised about a change is still so. Nothing where it is none of those.
+std::optional<bool> lasts(const open_alert& one) {
+  const auto state = one.change_state.value_or("");
+  const bool running = state == "executing" || state == "watching";
+  if (one.name == metrics_missing) return running && one.change_silent;
+  if (one.name == rollback_failed) return state == rollback_failed;
+  if (one.name == executed_without_approval) return true;
+  if (one.name.ends_with("_breach")) return running;
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::vector<finding> judge(const bounds& bound, const figures& now, const std::vector<open_alert>& open) {
+  judging all;
+  for (const auto& queue : now.queues) look_at_queue(all, bound, queue);
+  for (const auto& instance : now.troubled) look_at_instance(all, bound, instance);
+  look_at_fleet(all, bound, now);
+  for (const auto& one : open) {
+    const bool ours = std::find(of_figures.begin(), of_figures.end(), one.name) != of_figures.end();
+    const bool over = ours ? !all.stands(one) : !lasts(one).value_or(true);
+    if (!over) continue;
+    auto relieved = made(one.name, one.subject, {});
+    relieved.is = verdict::relieved;
+    all.found.push_back(std::move(relieved));
+  }
+  return std::move(all.found);
+}
+
+std::vector<std::string_view> alert_names() {
+  std::vector<std::string_view> names(of_figures.begin(), of_figures.end());
+  names.insert(names.end(), {metrics_missing, rollback_failed, executed_without_approval});
+  return names;
+}
+
+}  // namespace fleet::central::alerts

@@ -1,0 +1,75 @@
+// The built-in alerts: figures and open alerts in, what is breached and what is relieved out. Pure values.
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace fleet::central::alerts {
+
+struct bounds {
+  double dead_letters = 10;  ///< of a queue
+  double queue_latency_seconds = 5;
+  double transaction_seconds = 300;  ///< of the oldest that holds a snapshot
+  double held_seconds = 600;         ///< that rotation waits for a segment
+  double instance_silent_seconds = 60;
+  double instance_backlog = 1000;  ///< messages set aside for one that reads too slowly
+};
+
+struct queue_figure {
+  std::string name;
+  double oldest_age_seconds = 0;
+  double dead_letters = 0;
+  std::int64_t readers = 0;
+};
+
+struct troubled_instance {
+  std::string name;
+  double silent_seconds = 0;
+  double backlog = 0;
+};
+
+struct figures {
+  std::vector<queue_figure> queues;
+  std::int64_t live_instances = 0;
+  std::int64_t silent_instances = 0;
+  std::vector<troubled_instance> troubled;  ///< only those that may need an alert
+  double oldest_transaction_seconds = 0;
+  std::string snapshot_holder;
+  double held_seconds = 0;
+  std::string held_by;
+};
+
+struct open_alert {
+  std::string name;
+  std::string subject;
+  std::optional<std::string> change_state = {};  ///< of the change that it is about
+  bool change_silent = false;                    ///< and no sample of it comes
+};
+
+enum class verdict {
+  breached,
+  relieved  ///< only for alerts that are open
+};
+struct finding {
+  verdict is = verdict::breached;
+  std::string name;
+  std::string subject;
+  // The rest where breached.
+  std::string_view severity = {};
+  std::string text = {};
+  double value = 0;
+  double bound = 0;
+  bool at_once = false;  ///< whether it needs to last first, as what passes by itself must
+};
+
+/// A value above its bound is a breach; one at or below four fifths of it relieves an open alert, between the two an
+/// open one stands. What the Guardian raised about a change is relieved when that is over, and never found here;
+/// `executed_without_approval` is a person's to clear.
+std::vector<finding> judge(const bounds& bound, const figures& now, const std::vector<open_alert>& open);
+
+/// Every name that `judge` may find, and those of the Guardian that are not `<metric>_breach`.
+std::vector<std::string_view> alert_names();
+
+}  // namespace fleet::central::alerts

@@ -1,0 +1,29 @@
+// What a daemon's consumers of one queue do: how long messages waited, how long batches take, what became of them.
+#pragma once
+#include <chrono>
+#include <string>
+#include <string_view>
+
+#include "common/base/time.hpp"
+#include "common/telemetry/metrics.hpp"
+
+namespace fleet::telemetry {
+
+/// Every series is there from the start, at zero. Cheap to copy; the registry must outlive it.
+class queue_meter {
+ public:
+  queue_meter(metrics& registry, const std::string& queue);
+
+  /// A message was settled by a commit. `outcome`: done, failed or rejected.
+  void settled(std::string_view outcome, base::timestamp enqueued_at, base::timestamp now) const;
+  void processed(std::chrono::nanoseconds batch) const;
+
+ private:
+  counter done_, failed_, rejected_;
+  histogram wait_, batch_;
+};
+
+/// Seconds, from a millisecond to an hour: a message may have waited through an outage.
+std::vector<double> wait_buckets_seconds();
+
+}  // namespace fleet::telemetry

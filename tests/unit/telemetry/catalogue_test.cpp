@@ -1,0 +1,170 @@
+#include "common/telemetry/catalogue.hpp"
+
+#include <catch2/catch.hpp>
+#include <cstdlib>
+#include <fstream>
+#include <regex>
+#include <set>
+#include <sstream>
+
+#include "common/telemetry/metrics.hpp"
+#include "common/telemetry/queue_meter.hpp"
+#include "common/telemetry/vitals.hpp"
+#include "tests/unit/telemetry/dashboard.hpp"
+
+using namespace fleet;
+using namespace fleet::telemetry;
+
+namespace {
+
+const std::string source_dir = FLEET_SOURCE_DIR;
+
+std::string read_file(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  std::ostringstream text;
+  text << in.rdbuf();
+  return text.str();
+}
+
+/// Everything in the text that looks like one of our metrics, without the suffix of a histogram's series.
+std::set<std::string> metrics_named_in(const std::string& text) {
+  static const std::regex name(R"(\b(quantumflow|singularity|centralcloud|process)_[a-z_]+\b)");
+  std::set<std::string> names;
+  for (std::sregex_iterator at(text.begin(), text.end(), name), end; at != end; ++at) {
+    auto one = at->str();
+    for (const auto* suffix : {"_bucket", "_count", "_sum"})
+      if (one.ends_with(suffix)) one.erase(one.rfind('_'));
+    names.insert(one);
+  }
+  return names;
+}
+
+bool is_known(const std::string& name) {
+  for (const auto& each : catalogue::all)
+    if (each.name == name) return true;
+  return false;
+}
+
+}  // namespace
+
+TEST_CASE("catalogue: names are unique and follow the conventions, labels hold no ids") {
+  std::set<std::string_view> names;
+  metrics registry;
+  for (const auto& each : catalogue::all) {
+    CAPTURE(each.name);
+    CHECK(names.insert(each.name).second);
+    CHECK_FALSE(each.help.empty());
+    CHECK(each.labels.find("_id") == std::string_view::npos);
+    const std::string name(each.name);
+    const std::string help(each.help);
+    switch (each.of) {
+      case catalogue::kind::counter:
+        CHECK_NOTHROW(registry.get_counter(name, help));
+        break;
+      case catalogue::kind::gauge:
+        CHECK_NOTHROW(registry.get_gauge(name, help));
+        break;
+      case catalogue::kind::histogram:
+        CHECK_NOTHROW(registry.get_histogram(name, help));
+        CHECK(name.ends_with("_seconds"));
+        break;
+    }
+  }
+}
+
+TEST_CASE("catalogue: a metric of another kind is refused") {
+  metrics registry;
+  CHECK_THROWS_AS(registry.gauge_of("process_cpu_seconds_total"), std::invalid_argument);
+  CHECK_THROWS_AS(registry.counter_of("process_open_fds"), std::invalid_argument);
+  CHECK_THROWS_AS(registry.histogram_of("process_open_fds"), std::invalid_argument);
+}
+
+TEST_CASE("catalogue: the alerting rules and their tests name only what there is") {
+  for (const auto* file : {"/config/prometheus-rules.yml", "/config/prometheus-rules.test.yml"}) {
+    const auto names = metrics_named_in(read_file(source_dir + file));
+    CHECK(names.size() > 10);
+    for (const auto& name : names) {
+      CAPTURE(file, name);
+      // The names of the jobs and of the program.
+      const bool job = name == "singularity_agent" || name == "centralcloud_daemon";
+      CHECK((job || is_known(name)));
+    }
+  }
+}
+
+// FLEET_UPDATE=1 build/bin/unit_telemetry '[dashboard]' writes the file.
+TEST_CASE("catalogue: the committed Grafana dashboard is what the catalogue gives", "[dashboard]") {
+  const auto path = source_dir + "/config/grafana-dashboard.json";
+  const auto made = tests::grafana_dashboard();
+  if (std::getenv("FLEET_UPDATE") != nullptr) std::ofstream(path, std::ios::binary | std::ios::trunc) << made;
+  CHECK(read_file(path) == made);
+  for (const auto& name : metrics_named_in(made)) {
+    CAPTURE(name);
+    CHECK(is_known(name));
+  }
+}
+
+TEST_CASE("metrics: a counter that is counted elsewhere only rises") {
+  metrics registry;
+  const auto total = registry.counter_of("quantumflow_queue_published_total", {{"queue", "q"}});
+  total.raise_to(7);
+  total.raise_to(5);
+  CHECK(total.value() == 7);
+  total.raise_to(8);
+  CHECK(total.value() == 8);
+}
+
+TEST_CASE("vitals: a process shows what it uses, whether it is ready, and its version") {
+  metrics registry;
+  health_state health;
+  vitals shown(registry, daemon_prefix::singularity, "1.2.3");
+  health.require("database");
+  shown.refresh(health);
+  CHECK(registry.gauge_of("singularity_ready").value() == 0);
+  health.set("database", true);
+  shown.refresh(health);
+  CHECK(registry.gauge_of("singularity_ready").value() == 1);
+  CHECK(registry.gauge_of("singularity_build_info", {{"version", "1.2.3"}}).value() == 1);
+  CHECK(registry.gauge_of("process_resident_memory_bytes").value() > 1e6);
+  CHECK(registry.gauge_of("process_virtual_memory_bytes").value() >=
+        registry.gauge_of("process_resident_memory_bytes").value());
+  const auto now = static_cast<double>(::time(nullptr));
+  CHECK(registry.gauge_of("process_start_time_seconds").value() > now - 3600);
+  CHECK(registry.gauge_of("process_start_time_seconds").value() < now + 5);
+  const auto before = registry.gauge_of("process_open_fds").value();
+  CHECK(before >= 3);
+  const std::ifstream one(source_dir + "/README.md");
+  shown.refresh(health);
+  CHECK(registry.gauge_of("process_open_fds").value() == before + 1);
+  CHECK(registry.gauge_of("process_max_fds").value() > before);
+}
+
+TEST_CASE("vitals: a lost LISTEN connection is counted once, and none at the start") {
+  metrics registry;
+  vitals shown(registry, daemon_prefix::centralcloud, "1");
+  const auto lost = registry.counter_of("quantumflow_listen_reconnects_total");
+  shown.show_listen(false);
+  CHECK(lost.value() == 0);
+  shown.show_listen(true);
+  CHECK(registry.gauge_of("quantumflow_listen_up").value() == 1);
+  shown.show_listen(false);
+  shown.show_listen(false);
+  CHECK(registry.gauge_of("quantumflow_listen_up").value() == 0);
+  CHECK(lost.value() == 1);
+}
+
+TEST_CASE("queue meter: outcomes are counted, and a clock behind the database's gives no negative wait") {
+  metrics registry;
+  const queue_meter meter(registry, "q");
+  const auto now = base::system_clock().now();
+  meter.settled("done", now - std::chrono::seconds(2), now);
+  meter.settled("rejected", now + std::chrono::seconds(5), now);
+  meter.processed(std::chrono::milliseconds(20));
+  const auto text = registry.exposition();
+  INFO(text);
+  CHECK(text.find("quantumflow_messages_handled_total{outcome=\"done\",queue=\"q\"} 1") != std::string::npos);
+  CHECK(text.find("quantumflow_messages_handled_total{outcome=\"failed\",queue=\"q\"} 0") != std::string::npos);
+  CHECK(text.find("quantumflow_messages_handled_total{outcome=\"rejected\",queue=\"q\"} 1") != std::string::npos);
+  CHECK(text.find("quantumflow_message_wait_seconds_sum{queue=\"q\"} 2\n") != std::string::npos);
+  CHECK(text.find("quantumflow_batch_processing_seconds_count{queue=\"q\"} 1") != std::string::npos);
+}
