@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "centralcloud_daemon/api/routes.hpp"
+#include "centralcloud_daemon/audit/sealer.hpp"
 #include "centralcloud_daemon/consumers.hpp"
 #include "centralcloud_daemon/log_keeper.hpp"
 #include "centralcloud_daemon/producers.hpp"
@@ -66,6 +67,7 @@ struct application::parts {
   consumers in{votes, changes, pattern_reports, events};
   timers timed{pool, votes, changes, current.guardian};
   log_keeper keeper{pool, current.maintenance, log};
+  audit::sealer sealer{pool, log};
   std::vector<std::unique_ptr<quantumflow::consumer>> workers{};
   std::unique_ptr<http::server> server{};
   daemon::supervisor supervisor{
@@ -176,6 +178,7 @@ awaitable<void> application::parts::start_workers() {
   }
   supervisor.supervise("timers", [this](async::stop_token stop) { return timed.run(std::move(stop)); });
   supervisor.supervise("log_keeper", [this](async::stop_token stop) { return keeper.run(std::move(stop)); });
+  supervisor.supervise("sealer", [this](async::stop_token stop) { return sealer.run(std::move(stop)); });
   supervisor.supervise("probe", [this](async::stop_token stop) { return probe(std::move(stop)); });
   health.set("workers", true);
 }
