@@ -13,12 +13,14 @@
 #include "centralcloud_daemon/producers.hpp"
 #include "centralcloud_daemon/settings.hpp"
 #include "centralcloud_daemon/timers.hpp"
+#include "common/daemon/until_available.hpp"
 #include "common/http/access.hpp"
 #include "common/http/health_routes.hpp"
 #include "common/http/server.hpp"
 #include "common/messages/queues.hpp"
 #include "common/quantumflow/schema_version.hpp"
 #include "common/quantumflow/waker.hpp"
+#include "common/telemetry/episode.hpp"
 
 namespace fleet::central {
 namespace {
@@ -75,7 +77,8 @@ struct application::parts {
 
   bool listen();
   awaitable<bool> wait_for_schema();
-  awaitable<void> start_workers();
+  awaitable<void> subscribe();
+  void start_workers();
   awaitable<void> probe(async::stop_token stop);
   awaitable<void> drain();
   void apply_reload();
@@ -96,8 +99,13 @@ awaitable<void> application::run() {
   if (!all.listen()) co_return;
   all.loop.on_reload([&all] { all.apply_reload(); });
   const bool fits = co_await all.wait_for_schema();
+  bool subscribed = false;
   if (fits) {
-    co_await all.start_workers();
+    const std::function<awaitable<void>()> subscribe = [&all] { return all.subscribe(); };
+    subscribed = co_await daemon::until_available(all.loop.stop_token(), all.log, subscribe);
+  }
+  if (subscribed) {
+    all.start_workers();
     all.log.info("started", "all workers run");
     all.loop.ready("coordinating");
     const auto stop = all.loop.stop_token();
@@ -134,12 +142,14 @@ bool application::parts::listen() {
 }
 
 awaitable<bool> application::parts::wait_for_schema() {
-  std::function<void(const std::string&)> away = [this](const std::string& why) {
+  telemetry::episode outage(log, "database_away", "database_there", "the database answers");
+  std::function<void(const std::string&)> away = [this, &outage](const std::string& why) {
     health.set("database", false, why);
-    log.warning("database_away", "waiting for the database", {{"error", why}});
+    outage.occurred(why, "start");
   };
   const auto fits = co_await quantumflow::wait_for_schema(pool, loop.stop_token(), away);
   if (!fits && fits.error().kind == base::error_kind::cancelled) co_return false;
+  outage.over();
   health.set("database", true);
   health.set("schema", fits.has_value(), fits ? std::string() : fits.error().message);
   if (!fits) {
@@ -149,13 +159,17 @@ awaitable<bool> application::parts::wait_for_schema() {
   co_return fits.has_value();
 }
 
-awaitable<void> application::parts::start_workers() {
-  supervisor.supervise("waker", [this](async::stop_token stop) { return waker.run(std::move(stop)); });
+awaitable<void> application::parts::subscribe() {
+  for (const auto& each : in.subscriptions())
+    co_await quantumflow::subscribe(pool, each.queue, std::string(consumer_group));
   const bool crashed = co_await crashes.begin();
   if (crashed)
     log.warning("crashed_before", "the last run did not end as it should: messages are handled singly at first");
+}
+
+void application::parts::start_workers() {
+  supervisor.supervise("waker", [this](async::stop_token stop) { return waker.run(std::move(stop)); });
   for (const auto& each : in.subscriptions()) {
-    co_await quantumflow::subscribe(pool, each.queue, std::string(consumer_group));
     const auto how = config::queue_from(configured, each.queue);
     quantumflow::consumer_options options;
     options.queue = each.queue;

@@ -3,12 +3,14 @@
 #include <optional>
 #include <utility>
 
+#include "common/daemon/until_available.hpp"
 #include "common/http/access.hpp"
 #include "common/http/health_routes.hpp"
 #include "common/http/server.hpp"
 #include "common/messages/queues.hpp"
 #include "common/quantumflow/schema_version.hpp"
 #include "common/quantumflow/waker.hpp"
+#include "common/telemetry/episode.hpp"
 #include "singularity_agent/api/routes.hpp"
 #include "singularity_agent/api/step_feed.hpp"
 #include "singularity_agent/consumers.hpp"
@@ -96,7 +98,8 @@ struct application::parts {
   bool listen();
   awaitable<bool> wait_for_schema();
   awaitable<void> recover_repository();
-  awaitable<void> start_consumers();
+  awaitable<void> subscribe();
+  void start_consumers();
   void start_workers();
   awaitable<void> heartbeat(stop_token stop);
   awaitable<void> drain();
@@ -120,9 +123,14 @@ awaitable<void> application::run() {
   if (!all.open_spool() || !all.listen()) co_return;
   all.loop.on_reload([&all] { all.apply_reload(); });
   const bool fits = co_await all.wait_for_schema();
+  bool subscribed = false;
   if (fits) {
     co_await all.recover_repository();
-    co_await all.start_consumers();
+    const std::function<awaitable<void>()> subscribe = [&all] { return all.subscribe(); };
+    subscribed = co_await daemon::until_available(all.loop.stop_token(), all.log, subscribe);
+  }
+  if (subscribed) {
+    all.start_consumers();
     all.start_workers();
     all.log.info("started", "all workers run", {{"instance", all.current.instance}});
     all.loop.ready("serving");
@@ -192,12 +200,14 @@ bool application::parts::listen() {
 }
 
 awaitable<bool> application::parts::wait_for_schema() {
-  std::function<void(const std::string&)> away = [this](const std::string& why) {
+  telemetry::episode outage(log, "database_away", "database_there", "the database answers");
+  std::function<void(const std::string&)> away = [this, &outage](const std::string& why) {
     health.set("database", false, why);
-    log.warning("database_away", "waiting for the database", {{"error", why}});
+    outage.occurred(why, "start");
   };
   const auto fits = co_await quantumflow::wait_for_schema(pool, loop.stop_token(), away);
   if (!fits && fits.error().kind == base::error_kind::cancelled) co_return false;
+  outage.over();
   health.set("database", true);
   health.set("schema", fits.has_value(), fits ? std::string() : fits.error().message);
   if (!fits) {
@@ -219,15 +229,19 @@ awaitable<void> application::parts::recover_repository() {
   health.set("repository", true);
 }
 
-awaitable<void> application::parts::start_consumers() {
-  supervisor.supervise("waker", [this](stop_token stop) { return waker.run(std::move(stop)); });
+/// From now on broadcasts are kept for this instance.
+awaitable<void> application::parts::subscribe() {
+  for (const auto& each : in.subscriptions())
+    co_await quantumflow::subscribe(pool, std::string(each.queue), current.instance.str());
   const bool crashed = co_await crashes.begin();
   if (crashed)
     log.warning("crashed_before", "the last run did not end as it should: messages are handled singly at first");
-  // Registered before it reads: from now on broadcasts are kept for this instance.
+}
+
+void application::parts::start_consumers() {
+  supervisor.supervise("waker", [this](stop_token stop) { return waker.run(std::move(stop)); });
   for (const auto& each : in.subscriptions()) {
     const std::string name(each.queue);
-    co_await quantumflow::subscribe(pool, name, current.instance.str());
     const auto how = config::queue_from(configured, name);
     quantumflow::consumer_options options;
     options.queue = name;

@@ -6,10 +6,12 @@
 #include <boost/asio/detached.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <deque>
+#include <set>
 
 #include "common/async/backoff.hpp"
 #include "common/async/event.hpp"
 #include "common/base/error.hpp"
+#include "common/telemetry/episode.hpp"
 
 namespace fleet::daemon {
 
@@ -20,9 +22,16 @@ struct supervisor::state {
   telemetry::metrics& metrics;
   telemetry::health_state& health;
   supervision rules;
+  /// What all workers need is away for all of them: one trouble, and not as many as there are workers.
+  telemetry::episode away{log, "workers_wait", "workers_go_on", "what they need is there again"};
+  std::set<std::string> waiting = {};  ///< whose last run ended by that
   std::size_t running = 0;
   bool fatal = false;
   async::event ended = {};
+
+  void goes_on(const std::string& worker) {
+    if (waiting.erase(worker) > 0 && waiting.empty()) away.over();
+  }
 };
 
 namespace {
@@ -73,7 +82,9 @@ class life {
     // Trusted again only after a while: a worker that fails in each first second is not well.
     healthy_.expires_after(shared_->rules.max_backoff);
     healthy_.async_wait([shared = shared_, name = name_](boost::system::error_code ec) {
-      if (!ec) shared->health.set("worker " + name, true);
+      if (ec) return;
+      shared->health.set("worker " + name, true);
+      shared->goes_on(name);
     });
   }
 
@@ -92,8 +103,7 @@ class life {
         too_many ? std::chrono::nanoseconds(shared_->rules.max_backoff) : delays_.next(async::random01());
     const auto delay_ms = std::chrono::duration_cast<std::chrono::milliseconds>(delay).count();
     shared_->health.set("worker " + name_, false, how.reason);
-    shared_->log.warning("worker_failed", how.reason,
-                         {{"worker", name_}, {"failures_in_a_row", failures_in_a_row_}, {"retry_in_ms", delay_ms}});
+    tell(how, delay_ms);
     if (too_many) note_fatal();
     return delay;
   }
@@ -103,11 +113,22 @@ class life {
     if (how.failed && !shared_->stop.hard_requested())
       shared_->log.warning("worker_failed", how.reason, {{"worker", name_}, {"while", "stopping"}});
     shared_->log.debug("worker_ended", name_);
+    shared_->goes_on(name_);
     --shared_->running;
     shared_->ended.notify_all();
   }
 
  private:
+  void tell(const ending& how, std::int64_t delay_ms) {
+    if (how.transient) {
+      shared_->waiting.insert(name_);
+      shared_->away.occurred(how.reason, name_);
+    }
+    const auto level = how.transient ? telemetry::log_level::debug : telemetry::log_level::warning;
+    shared_->log.write(level, "worker_failed", how.reason,
+                       {{"worker", name_}, {"failures_in_a_row", failures_in_a_row_}, {"retry_in_ms", delay_ms}});
+  }
+
   bool is_too_many(steady::time_point now) {
     failures_.push_back(now);
     while (failures_.front() + shared_->rules.window < now || failures_.size() > shared_->rules.max_restarts + 1)

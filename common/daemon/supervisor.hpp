@@ -35,7 +35,8 @@ class supervisor {
 
   /// Starts `run` now. It is expected to return after a soft stop; returning earlier ends it without a restart. A throw
   /// makes the readiness condition "worker NAME" missing until the next run has lasted `max_backoff`. Failures of kind
-  /// `unavailable` and `timeout` (the database is away) are restarted without end and are never fatal.
+  /// `unavailable` and `timeout` (the database is away) are restarted without end, are never fatal, and are logged as
+  /// one trouble of all workers (`workers_wait`, `workers_go_on`).
   void supervise(std::string name, worker run);
 
   /// Waits until every worker has ended, at most `limit`. False: some still run.

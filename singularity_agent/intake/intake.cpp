@@ -53,7 +53,11 @@ struct intake::figures {
 };
 
 intake::intake(parts with, std::unique_ptr<quantumflow::spool> spool)
-    : with_(std::move(with)), spool_(std::move(spool)), figures_(std::make_unique<figures>(with_.metrics)) {
+    : with_(std::move(with)),
+      spool_(std::move(spool)),
+      figures_(std::make_unique<figures>(with_.metrics)),
+      away_(with_.log, "spooling", "spooling_ended", "everything was applied"),
+      waits_(with_.log, "spool_waits", "spool_goes_on", "it is replayed again") {
   show();
 }
 
@@ -90,7 +94,7 @@ awaitable<answer> intake::take(kind what, object body) {
       if (!spool_ || reached || !is_away(failure.get())) throw;
       away = failure.get();
     }
-    with_.log.warning("spooling", "the database is away", {{"kind", to_string(what)}, {"error", away->message}});
+    away_.occurred(away->message, to_string(what));
   }
   if (const auto* id = taken.body.if_contains("proposal_id")) given.reply["proposal_id"] = *id;
   if (what == kind::proposal) given.reply["status"] = "pending";
@@ -147,7 +151,9 @@ awaitable<void> intake::replay(async::stop_token stop) {
     bool more = false;
     try {
       more = co_await replay_one();
+      waits_.over();
       if (!more) co_await forget_old_keys();
+      if (!more) away_.over();
       backoff.reset();
     } catch (const base::failure& failure) {
       away = failure.get();
@@ -155,7 +161,7 @@ awaitable<void> intake::replay(async::stop_token stop) {
     show();
     if (away) {
       // A permission or a function that is missing is somebody's to mend; until then, what was acknowledged waits.
-      if (!is_away(*away)) with_.log.error("spool_waits", "the spool cannot be replayed", {{"error", away->message}});
+      if (!is_away(*away)) waits_.occurred(away->message, "replay");
       const auto delay = backoff.next(async::random01());
       co_await stop.sleep_for(delay);
     } else if (!more) {

@@ -10,6 +10,7 @@
 #include "common/base/ids.hpp"
 #include "common/postgres/pool.hpp"
 #include "common/quantumflow/spool.hpp"
+#include "common/telemetry/episode.hpp"
 #include "common/telemetry/log.hpp"
 #include "common/telemetry/metrics.hpp"
 #include "singularity_agent/intake/applier.hpp"
@@ -56,6 +57,8 @@ class intake {
   parts with_;
   std::shared_ptr<quantumflow::spool> spool_;  ///< shared with calls on the blocking pool that outlive a coroutine
   std::unique_ptr<figures> figures_;
+  telemetry::episode away_;
+  telemetry::episode waits_;
   std::size_t arriving_ = 0;  ///< being written to the spool
   async::event arrived_;
 };

@@ -110,6 +110,28 @@ TEST_CASE("supervisor: what is away is waited for without end") {
   CHECK(with.health.missing()[0].reason == "the database is away");
 }
 
+TEST_CASE("supervisor: what is away for many workers is told once, and once more when all go on") {
+  fixture with;
+  bool away = true;
+  int runs = 0;
+  for (int i = 0; i < 20; ++i) {
+    with.under_test->supervise("w" + std::to_string(i), [&](async::stop_token stop) -> asio::awaitable<void> {
+      ++runs;
+      if (away) throw base::failure(base::make_error(base::error_kind::timeout, "no answer"));
+      co_await stop.sleep_for(1h);
+    });
+  }
+  REQUIRE(with.until([&] { return runs >= 100; }));
+  REQUIRE(with.lines.size() == 1);
+  CHECK(with.lines[0].find("workers_wait") != std::string::npos);
+  away = false;
+  REQUIRE(with.until([&] { return with.health.ready(); }));
+  REQUIRE(with.lines.size() == 2);
+  CHECK(with.lines[1].find("workers_go_on") != std::string::npos);
+  with.stop.request_soft();
+  CHECK(with.until([&] { return with.under_test->running() == 0; }));
+}
+
 TEST_CASE("supervisor: a soft stop ends the wait for a restart") {
   fixture with;
   int runs = 0;
