@@ -2,6 +2,8 @@
 
 #include <boost/asio/ip/host_name.hpp>
 #include <exception>
+#include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -14,6 +16,7 @@
 #include "centralcloud_daemon/settings.hpp"
 #include "centralcloud_daemon/timers.hpp"
 #include "common/daemon/until_available.hpp"
+#include "common/daemon/worker_group.hpp"
 #include "common/http/access.hpp"
 #include "common/http/health_routes.hpp"
 #include "common/http/server.hpp"
@@ -30,6 +33,10 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds probe_interval{5'000};
 constexpr milliseconds probe_limit{3'000};
+
+/// Within that time the loop of a worker of a queue, of the timers or of the log keeper turns, even where every
+/// statement of a batch is slow.
+constexpr std::chrono::minutes turn_limit{5};
 
 /// What only one coordinator at a time can be.
 std::string slot_of(const settings& current) {
@@ -70,15 +77,17 @@ struct application::parts {
   timers timed{pool, votes, changes, current.guardian};
   log_keeper keeper{pool, current.maintenance, log};
   audit::sealer sealer{pool, log};
-  std::vector<std::unique_ptr<quantumflow::consumer>> workers{};
   std::unique_ptr<http::server> server{};
   daemon::supervisor supervisor{
       loop.executor(), loop.stop_token(), log, metrics, health, daemon::restart_or_stop(loop, "centralcloud")};
+  std::map<std::string, daemon::worker_group> workers{};  ///< by queue
 
   bool listen();
   awaitable<bool> wait_for_schema();
   awaitable<void> subscribe();
   void start_workers();
+  daemon::supervisor::worker make_worker(const consumers::subscription& of, const std::string& name);
+  void size_workers();
   awaitable<void> probe(async::stop_token stop);
   awaitable<void> drain();
   void apply_reload();
@@ -167,33 +176,46 @@ awaitable<void> application::parts::subscribe() {
     log.warning("crashed_before", "the last run did not end as it should: messages are handled singly at first");
 }
 
+daemon::supervisor::worker application::parts::make_worker(const consumers::subscription& of, const std::string& name) {
+  const auto how = config::queue_from(configured, of.queue);
+  quantumflow::consumer_options options;
+  options.queue = of.queue;
+  options.group = consumer_group;
+  options.crashes = &crashes;
+  options.max_retries = how.max_retries;
+  options.retry_delay = how.retry_delay;
+  options.turned = supervisor.watch_turns(name, turn_limit);
+  std::function<void()> woken;
+  if (of.queue == messages::queues::proposals_for_consensus) woken = [this] { timed.wake(); };
+  auto after = in.after_commit(of, std::move(woken));
+  const auto made =
+      std::make_shared<quantumflow::consumer>(pool, waker, std::move(options), of.handler, std::move(after));
+  return [made](async::stop_token stop) { return made->run(std::move(stop)); };
+}
+
+/// As many workers of each queue as are configured now, and a connection for each.
+void application::parts::size_workers() {
+  pool.set_max_size(current.core.pool_size + workers_of(configured));
+  for (auto& [queue, group] : workers) group.resize(config::queue_from(configured, queue).workers);
+}
+
 void application::parts::start_workers() {
   supervisor.supervise("waker", [this](async::stop_token stop) { return waker.run(std::move(stop)); });
   for (const auto& each : in.subscriptions()) {
-    const auto how = config::queue_from(configured, each.queue);
-    quantumflow::consumer_options options;
-    options.queue = each.queue;
-    options.group = consumer_group;
-    options.crashes = &crashes;
-    options.max_retries = how.max_retries;
-    options.retry_delay = how.retry_delay;
-    const bool opens_votes = each.queue == messages::queues::proposals_for_consensus;
-    for (std::size_t n = 0; n < how.workers; ++n) {
-      std::function<void()> woken;
-      if (opens_votes) woken = [this] { timed.wake(); };
-      auto after = in.after_commit(each, std::move(woken));
-      auto* worker = workers
-                         .emplace_back(std::make_unique<quantumflow::consumer>(pool, waker, options, each.handler,
-                                                                               std::move(after)))
-                         .get();
-      supervisor.supervise(each.queue + "/" + std::to_string(n),
-                           [worker](async::stop_token stop) { return worker->run(std::move(stop)); });
-    }
+    const auto make = [this, each](const std::string& name) { return make_worker(each, name); };
+    workers.try_emplace(each.queue, loop.executor(), supervisor, loop.stop_token(), each.queue, make);
   }
-  supervisor.supervise("timers", [this](async::stop_token stop) { return timed.run(std::move(stop)); });
-  supervisor.supervise("log_keeper", [this](async::stop_token stop) { return keeper.run(std::move(stop)); });
+  size_workers();
+  auto timers_turned = supervisor.watch_turns("timers", turn_limit);
+  supervisor.supervise(
+      "timers", [this, timers_turned](async::stop_token stop) { return timed.run(std::move(stop), timers_turned); });
+  auto keeper_turned = supervisor.watch_turns("log_keeper", turn_limit);
+  supervisor.supervise("log_keeper", [this, keeper_turned](async::stop_token stop) {
+    return keeper.run(std::move(stop), keeper_turned);
+  });
   supervisor.supervise("sealer", [this](async::stop_token stop) { return sealer.run(std::move(stop)); });
   supervisor.supervise("probe", [this](async::stop_token stop) { return probe(std::move(stop)); });
+  loop.watch([this] { return supervisor.stuck(); });
   health.set("workers", true);
 }
 
@@ -219,7 +241,8 @@ awaitable<void> application::parts::drain() {
   if (server) co_await server->drain(current.core.stop_grace);
   const bool ended = co_await supervisor.wait(current.core.stop_grace);
   if (!ended) log.warning("drain", "some workers did not end in time", {{"running", supervisor.running()}});
-  if (ended) co_await quantumflow::end_in_order(crashes);
+  // Without a database nothing can be told to it.
+  if (ended && pool.stats().last_connect_error.empty()) co_await quantumflow::end_in_order(crashes);
 }
 
 void application::parts::apply_reload() {
@@ -244,6 +267,7 @@ void application::parts::take_over(const config::values& fresh, settings effecti
   current.patterns = effective.patterns;
   current.maintenance = effective.maintenance;
   if (const auto level = telemetry::parse_log_level(effective.core.log_level)) log.set_level(*level);
+  if (!loop.stop_token().soft_requested()) size_workers();
   timed.wake();
 }
 

@@ -1,9 +1,16 @@
 #include "singularity_agent/application.hpp"
 
+#include <unistd.h>
+
+#include <algorithm>
+#include <boost/asio/ip/host_name.hpp>
+#include <map>
+#include <memory>
 #include <optional>
 #include <utility>
 
 #include "common/daemon/until_available.hpp"
+#include "common/daemon/worker_group.hpp"
 #include "common/http/access.hpp"
 #include "common/http/health_routes.hpp"
 #include "common/http/server.hpp"
@@ -15,6 +22,7 @@
 #include "singularity_agent/api/step_feed.hpp"
 #include "singularity_agent/consumers.hpp"
 #include "singularity_agent/database.hpp"
+#include "singularity_agent/instance_claim.hpp"
 #include "singularity_agent/instance_repository.hpp"
 #include "singularity_agent/intake/intake.hpp"
 #include "singularity_agent/metrics/reporter.hpp"
@@ -28,8 +36,12 @@ namespace {
 using async::stop_token;
 using boost::asio::awaitable;
 
-/// The rollback worker and its consumer never wait for a connection behind other work.
-constexpr std::size_t rollback_pool_size = 2;
+/// The rollback worker and its consumers never wait for a connection behind other work.
+std::size_t rollback_pool_size(const config::values& all) {
+  return 1 + config::queue_from(all, std::string(messages::queues::rollback_triggers)).workers;
+}
+/// Within that time the loop of a queue's worker turns, even where every statement of a batch is slow.
+constexpr std::chrono::minutes turn_limit{5};
 constexpr std::chrono::seconds unused_connections{60};
 
 std::size_t workers_of(const config::values& all) {
@@ -46,6 +58,18 @@ execution::flow_options flow_options_of(const agent_settings& settings) {
   options.observation_window_seconds = settings.executor.observation_window_seconds;
   options.sample_interval = settings.metrics.interval;
   return options;
+}
+
+/// Where this process runs, for the one that finds the instance taken.
+std::string place_of(const agent_settings& settings) {
+  boost::system::error_code ignored;
+  return "process " + std::to_string(::getpid()) + " on " + boost::asio::ip::host_name(ignored) + " with socket " +
+         settings.api.socket;
+}
+
+/// Three heartbeats may be missed, or fifteen seconds.
+std::chrono::milliseconds lease_of(const agent_settings& settings) {
+  return std::max<std::chrono::milliseconds>(3 * settings.heartbeat, std::chrono::seconds(15));
 }
 
 proposals::change_form form_of(const agent_settings& settings) {
@@ -67,8 +91,9 @@ struct application::parts {
   telemetry::event_counter events{registry, log, telemetry::daemon_prefix::singularity};
   postgres::pool pool{loop.executor(), database_of(current), current.core.pool_size + workers_of(configured)};
   quantumflow::crash_guard crashes{pool, current.instance.str(), current.instance.str()};
-  postgres::pool rollback_pool{loop.executor(), database_of(current), rollback_pool_size};
-  quantumflow::waker waker{loop.executor(), database_of(current)};
+  postgres::pool rollback_pool{loop.executor(), database_of(current), rollback_pool_size(configured)};
+  quantumflow::waker waker{loop.executor(), database_of(current), [this](bool up) { claim.session_changed(up); }};
+  instance_claim claim{{pool, waker, current.instance, place_of(current), lease_of(current), health, log}};
   wake_ups wake{};
 
   producers out{current.instance, events};
@@ -89,10 +114,10 @@ struct application::parts {
   consumers in{{queue.repository(), executions, known_patterns, votes, events, wake, log}};
   http::event_hub hub{loop.executor()};
   api::step_feed feed{pool, queue.repository(), hub, wake};
-  std::vector<std::unique_ptr<quantumflow::consumer>> workers{};
   std::unique_ptr<http::server> server{};
   daemon::supervisor supervisor{
       loop.executor(), loop.stop_token(), log, registry, health, daemon::restart_or_stop(loop, "singularity")};
+  std::map<std::string, daemon::worker_group> consumer_groups{};  ///< by queue
 
   bool open_spool();
   bool listen();
@@ -100,6 +125,8 @@ struct application::parts {
   awaitable<void> recover_repository();
   awaitable<void> subscribe();
   void start_consumers();
+  daemon::supervisor::worker make_consumer(const consumers::subscription& of, const std::string& name);
+  void size_consumers();
   void start_workers();
   awaitable<void> heartbeat(stop_token stop);
   awaitable<void> drain();
@@ -123,8 +150,13 @@ awaitable<void> application::run() {
   if (!all.open_spool() || !all.listen()) co_return;
   all.loop.on_reload([&all] { all.apply_reload(); });
   const bool fits = co_await all.wait_for_schema();
-  bool subscribed = false;
+  bool claimed = false;
   if (fits) {
+    all.supervisor.supervise("waker", [&all](stop_token stop) { return all.waker.run(std::move(stop)); });
+    claimed = co_await all.claim.acquire(all.loop.stop_token());
+  }
+  bool subscribed = false;
+  if (claimed) {
     co_await all.recover_repository();
     const std::function<awaitable<void>()> subscribe = [&all] { return all.subscribe(); };
     subscribed = co_await daemon::until_available(all.loop.stop_token(), all.log, subscribe);
@@ -238,35 +270,49 @@ awaitable<void> application::parts::subscribe() {
     log.warning("crashed_before", "the last run did not end as it should: messages are handled singly at first");
 }
 
+daemon::supervisor::worker application::parts::make_consumer(const consumers::subscription& of,
+                                                             const std::string& name) {
+  const std::string name_of_queue(of.queue);
+  const auto how = config::queue_from(configured, name_of_queue);
+  quantumflow::consumer_options options;
+  options.queue = name_of_queue;
+  options.group = current.instance.str();
+  options.crashes = &crashes;
+  options.max_retries = how.max_retries;
+  options.retry_delay = how.retry_delay;
+  options.turned = supervisor.watch_turns(name, turn_limit);
+  auto& connections = name_of_queue == messages::queues::rollback_triggers ? rollback_pool : pool;
+  auto after = [this, name_of_queue, then = of.after](const quantumflow::message& message,
+                                                      const quantumflow::outcome& outcome) {
+    using kind = quantumflow::outcome::kind;
+    if (outcome.what != kind::done)
+      events.not_handled({name_of_queue, message.id, outcome.what == kind::rejected, outcome.error});
+    if (then) then(message, outcome);
+  };
+  const auto made =
+      std::make_shared<quantumflow::consumer>(connections, waker, std::move(options), of.handler, std::move(after));
+  return [made](stop_token stop) { return made->run(std::move(stop)); };
+}
+
+/// As many consumers of each queue as are configured now, and a connection for each.
+void application::parts::size_consumers() {
+  pool.set_max_size(current.core.pool_size + workers_of(configured));
+  rollback_pool.set_max_size(rollback_pool_size(configured));
+  for (auto& [of_queue, group] : consumer_groups) group.resize(config::queue_from(configured, of_queue).workers);
+}
+
 void application::parts::start_consumers() {
-  supervisor.supervise("waker", [this](stop_token stop) { return waker.run(std::move(stop)); });
   for (const auto& each : in.subscriptions()) {
-    const std::string name(each.queue);
-    const auto how = config::queue_from(configured, name);
-    quantumflow::consumer_options options;
-    options.queue = name;
-    options.group = current.instance.str();
-    options.crashes = &crashes;
-    options.max_retries = how.max_retries;
-    options.retry_delay = how.retry_delay;
-    auto& connections = each.queue == messages::queues::rollback_triggers ? rollback_pool : pool;
-    const auto after = [this, name, then = each.after](const quantumflow::message& message,
-                                                       const quantumflow::outcome& outcome) {
-      using kind = quantumflow::outcome::kind;
-      if (outcome.what != kind::done)
-        events.not_handled({name, message.id, outcome.what == kind::rejected, outcome.error});
-      if (then) then(message, outcome);
-    };
-    for (std::size_t n = 0; n < how.workers; ++n) {
-      auto made = std::make_unique<quantumflow::consumer>(connections, waker, options, each.handler, after);
-      auto* worker = workers.emplace_back(std::move(made)).get();
-      supervisor.supervise(name + "/" + std::to_string(n),
-                           [worker](stop_token stop) { return worker->run(std::move(stop)); });
-    }
+    const std::string of_queue(each.queue);
+    const auto make = [this, each](const std::string& name) { return make_consumer(each, name); };
+    consumer_groups.try_emplace(of_queue, loop.executor(), supervisor, loop.stop_token(), of_queue, make);
   }
+  size_consumers();
+  loop.watch([this] { return supervisor.stuck(); });
 }
 
 void application::parts::start_workers() {
+  supervisor.supervise("claim", [this](stop_token stop) { return claim.follow_session(std::move(stop)); });
   supervisor.supervise("heartbeat", [this](stop_token stop) { return heartbeat(std::move(stop)); });
   supervisor.supervise("dispatcher", [this](stop_token stop) { return queue.dispatch(std::move(stop)); });
   supervisor.supervise("execution", [this](stop_token stop) { return flow.run(std::move(stop)); });
@@ -285,13 +331,20 @@ awaitable<void> application::parts::heartbeat(stop_token stop) {
   bool alive = true;
   while (alive) {
     std::string away;
+    std::optional<std::string> taken_by;
     try {
       auto connection = co_await pool.acquire(connection_wait);
-      co_await send_heartbeat(*connection, current.instance, current.roles);
+      taken_by = co_await claim.renew(*connection);
+      if (!taken_by) co_await send_heartbeat(*connection, current.instance, current.roles);
     } catch (const base::failure& failure) {
       away = failure.what();
     }
     health.set("database", away.empty(), away);
+    if (taken_by) {
+      // It was away for longer than its lease: the other one is at work.
+      log.error("instance_taken", "another agent has become this instance", {{"holder", *taken_by}});
+      loop.request_stop("the instance was taken", daemon::exit_refused);
+    }
     pool.idle_trim(unused_connections);
     rollback_pool.idle_trim(unused_connections);
     alive = co_await stop.sleep_for(current.heartbeat);
@@ -304,7 +357,10 @@ awaitable<void> application::parts::drain() {
   if (server) co_await server->drain(current.core.stop_grace);
   const bool ended = co_await supervisor.wait(current.core.stop_grace);
   if (!ended) log.warning("drain", "some workers did not end in time", {{"running", supervisor.running()}});
-  if (ended) co_await quantumflow::end_in_order(crashes);
+  // Without a database nothing can be told to it; the claim ends with the session.
+  if (!ended || !pool.stats().last_connect_error.empty()) co_return;
+  co_await quantumflow::end_in_order(crashes);
+  co_await claim.release();
 }
 
 void application::parts::apply_reload() {
@@ -318,6 +374,7 @@ void application::parts::apply_reload() {
   daemon::log_reload(log, configured, *fresh);
   configured = *merged;
   votes.set_policy(std::move(*policy));
+  if (!loop.stop_token().soft_requested()) size_consumers();
   if (const auto level = telemetry::parse_log_level(configured.get_string("log.level"))) log.set_level(*level);
 }
 

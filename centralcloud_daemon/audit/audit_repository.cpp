@@ -37,7 +37,7 @@ finding as (
   union all
   select 'replaced', e.chain, e.seq, e.audit_id, e.at, e.action, e.proposal_id,
          format('it does not follow from entry %s: one of the two was replaced', e.seq_before)
-    from entry e where e.seq = e.seq_before + 1 and not e.linked
+    from entry e where e.seq = e.seq_before + 1 and e.own and not e.linked
   union all
   select 'order', e.chain, e.seq, e.audit_id, e.at, e.action, e.proposal_id, 'it is not in its place'
     from entry e where e.seq <= e.seq_before or (e.linked and not e.ascending)

@@ -6,6 +6,7 @@
 #include <boost/asio/detached.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <deque>
+#include <map>
 #include <set>
 
 #include "common/async/backoff.hpp"
@@ -14,6 +15,12 @@
 #include "common/telemetry/episode.hpp"
 
 namespace fleet::daemon {
+
+/// When a watched worker's loop last turned.
+struct turns {
+  std::chrono::steady_clock::time_point last = std::chrono::steady_clock::now();
+  std::chrono::milliseconds limit{};
+};
 
 struct supervisor::state {
   boost::asio::any_io_executor executor;
@@ -28,7 +35,12 @@ struct supervisor::state {
   std::size_t running = 0;
   bool fatal = false;
   async::event ended = {};
+  std::map<std::string, std::shared_ptr<turns>> watched = {};
+  std::string lost = {};  ///< a worker that nobody looks after any more
 
+  void turned(const std::string& worker) {
+    if (const auto at = watched.find(worker); at != watched.end()) at->second->last = std::chrono::steady_clock::now();
+  }
   void goes_on(const std::string& worker) {
     if (waiting.erase(worker) > 0 && waiting.empty()) away.over();
   }
@@ -78,6 +90,7 @@ class life {
 
   void begin_run() {
     began_ = steady::now();
+    shared_->turned(name_);
     if (failures_in_a_row_ == 0) return;
     // Trusted again only after a while: a worker that fails in each first second is not well.
     healthy_.expires_after(shared_->rules.max_backoff);
@@ -114,6 +127,7 @@ class life {
       shared_->log.warning("worker_failed", how.reason, {{"worker", name_}, {"while", "stopping"}});
     shared_->log.debug("worker_ended", name_);
     shared_->goes_on(name_);
+    shared_->watched.erase(name_);
     --shared_->running;
     shared_->ended.notify_all();
   }
@@ -183,8 +197,9 @@ void supervisor::supervise(std::string name, worker run) {
   auto cancel = std::make_shared<asio::cancellation_signal>();
   auto hard = std::make_shared<async::subscription>(
       state_->stop.on_hard([cancel] { cancel->emit(asio::cancellation_type::terminal); }));
-  const auto done = [cancel, hard, shared = state_](std::exception_ptr thrown) {
+  const auto done = [cancel, hard, shared = state_, name](std::exception_ptr thrown) {
     hard->reset();
+    if (thrown) shared->lost = name;
     if (thrown) shared->log.error("worker_lost", "supervision of a worker ended by an exception");
   };
   asio::co_spawn(state_->executor, supervise_until_stop(state_, std::move(name), std::move(run)),
@@ -200,6 +215,22 @@ asio::awaitable<bool> supervisor::wait(std::chrono::milliseconds limit) {
     co_await shared->ended.wait_for(left);
   }
   co_return true;
+}
+
+std::function<void()> supervisor::watch_turns(std::string name, std::chrono::milliseconds limit) {
+  auto watch = std::make_shared<turns>();
+  watch->limit = limit;
+  state_->watched[std::move(name)] = watch;
+  return [watch] { watch->last = steady::now(); };
+}
+
+std::optional<std::string> supervisor::stuck() const {
+  if (!state_->lost.empty()) return "worker " + state_->lost + " was lost";
+  const auto now = steady::now();
+  for (const auto& [name, watch] : state_->watched)
+    if (now - watch->last > watch->limit)
+      return "worker " + name + " has not turned for " + std::to_string(watch->limit.count()) + " ms";
+  return std::nullopt;
 }
 
 std::size_t supervisor::running() const {

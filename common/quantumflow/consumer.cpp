@@ -101,6 +101,7 @@ boost::asio::awaitable<void> consumer::run(async::stop_token stop) {
   int size = options_.batch_size;
   auto began_before = steady::now();
   while (!stop.soft_requested()) {
+    if (options_.turned) options_.turned();
     std::size_t handled = 0;
     const auto began = steady::now();
     {

@@ -153,6 +153,10 @@ bool waker::listening() const {
   return state_->listener.up();
 }
 
+boost::asio::awaitable<postgres::rows> waker::execute(std::string sql, postgres::params values) {
+  co_return co_await state_->listener.execute(std::move(sql), std::move(values));
+}
+
 boost::asio::awaitable<void> waker::run(async::stop_token stop) {
   co_await state_->listener.run(stop);
 }

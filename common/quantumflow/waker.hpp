@@ -8,6 +8,8 @@
 #include <string>
 
 #include "common/async/stop.hpp"
+#include "common/postgres/params.hpp"
+#include "common/postgres/rows.hpp"
 #include "common/postgres/settings.hpp"
 
 namespace fleet::quantumflow {
@@ -31,6 +33,9 @@ class waker {
                                      async::stop_token stop);
 
   bool listening() const;
+  /// Runs a statement on the LISTEN connection: for what belongs to a session that lasts. Throws `base::failure` of
+  /// kind `unavailable` while there is none, and what the statement throws.
+  boost::asio::awaitable<postgres::rows> execute(std::string sql, postgres::params values);
 
  private:
   struct state;

@@ -41,8 +41,8 @@ class intake {
   boost::asio::awaitable<answer> take(kind what, boost::json::object body);
 
   /// Applies what the spool holds, in order, until a soft stop. What is refused is set aside in the spool's quarantine;
-  /// while the database is away, or does not let this agent in, everything waits. Also forgets keys that are old.
-  /// Supervise it.
+  /// while the database is away, or does not let this agent in, everything waits; while too many proposals wait to be
+  /// sent, proposals wait and what is behind them goes on. Also forgets keys that are old. Supervise it.
   boost::asio::awaitable<void> replay(async::stop_token stop);
 
  private:
@@ -50,7 +50,10 @@ class intake {
   struct figures;
   boost::asio::awaitable<boost::json::object> apply_once(item what, bool& reached);
   boost::asio::awaitable<void> keep(item what);
-  boost::asio::awaitable<bool> replay_one();
+  struct round;
+  enum class progress { settled, passed_over, at_end };
+  boost::asio::awaitable<progress> replay_one(round& current);
+  boost::asio::awaitable<void> replay_round(async::stop_token stop, round& current);
   boost::asio::awaitable<void> forget_old_keys();
   void show();
 

@@ -186,7 +186,7 @@ begin
         record_watch report_metrics tell_metrics told_metrics unreported_samples mark_reported mark_unreportable
         request_rollback next_rollback begin_rollback postpone_rollback finish_rollback open_vote answer_vote
         mark_vote_cast waiting_votes next_vote fail_vote put_safety_profile safety_profiles put_pattern patterns
-        steps_since accept_once trim_accepted'),
+        steps_since accept_once trim_accepted claim_instance renew_claim release_claim'),
       ('singularity', 'singularity_agent, centralcloud, centralcloud_readonly', 'list_proposals story depths'),
       ('centralcloud', 'singularity_agent', 'heartbeat'),
       ('centralcloud', 'centralcloud',
