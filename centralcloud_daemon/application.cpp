@@ -1,6 +1,8 @@
 #include "centralcloud_daemon/application.hpp"
 
+#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/ip/host_name.hpp>
+#include <boost/json/array.hpp>
 #include <exception>
 #include <map>
 #include <memory>
@@ -9,6 +11,7 @@
 #include <utility>
 
 #include "centralcloud_daemon/api/routes.hpp"
+#include "centralcloud_daemon/audit/audit_repository.hpp"
 #include "centralcloud_daemon/audit/sealer.hpp"
 #include "centralcloud_daemon/consumers.hpp"
 #include "centralcloud_daemon/log_keeper.hpp"
@@ -92,6 +95,7 @@ struct application::parts {
   awaitable<void> drain();
   void apply_reload();
   void take_over(const config::values& fresh, settings effective);
+  void note_reload(const config::values& fresh);
 };
 
 application::application(daemon::service_start start) {
@@ -107,6 +111,9 @@ awaitable<void> application::run() {
   auto& all = *parts_;
   if (!all.listen()) co_return;
   all.loop.on_reload([&all] { all.apply_reload(); });
+  // Up, as far as the service manager is concerned: a database that is away for longer than its patience is no reason
+  // to be started again. Whether work goes on is what /readyz says.
+  all.loop.ready("waiting for the database");
   const bool fits = co_await all.wait_for_schema();
   bool subscribed = false;
   if (fits) {
@@ -261,6 +268,7 @@ void application::parts::apply_reload() {
 
 void application::parts::take_over(const config::values& fresh, settings effective) {
   daemon::log_reload(log, configured, fresh);
+  note_reload(fresh);
   configured = config::apply_reloadable(configured, fresh);
   current.consensus = effective.consensus;
   current.guardian = std::move(effective.guardian);
@@ -269,6 +277,23 @@ void application::parts::take_over(const config::values& fresh, settings effecti
   if (const auto level = telemetry::parse_log_level(effective.core.log_level)) log.set_level(*level);
   if (!loop.stop_token().soft_requested()) size_workers();
   timed.wake();
+}
+
+/// Rules that decide are worth an entry in the audit log. Where the database is away, the line in our log has to do.
+void application::parts::note_reload(const config::values& fresh) {
+  boost::json::array changed;
+  for (const auto& one : config::diff(configured, fresh)) {
+    if (one.reloadable) changed.push_back({{"key", one.key}, {"before", one.before}, {"after", one.after}});
+  }
+  if (changed.empty()) return;
+  const auto note = [](parts& of, boost::json::array what) -> awaitable<void> {
+    auto lease = co_await of.pool.acquire();
+    co_await audit::note_reload(*lease, slot_of(of.current), std::move(what));
+  };
+  const auto done = [this](std::exception_ptr failed) {
+    if (failed) log.warning("reload", "is not in the audit log: the database did not take it");
+  };
+  boost::asio::co_spawn(loop.executor(), note(*this, std::move(changed)), done);
 }
 
 }  // namespace fleet::central

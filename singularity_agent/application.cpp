@@ -149,6 +149,9 @@ awaitable<void> application::run() {
   auto& all = *parts_;
   if (!all.open_spool() || !all.listen()) co_return;
   all.loop.on_reload([&all] { all.apply_reload(); });
+  // Up, as far as the service manager is concerned: it takes things in. A database that is away for longer than its
+  // patience is no reason to be started again. Whether work goes on is what /readyz says.
+  all.loop.ready("waiting for the database");
   const bool fits = co_await all.wait_for_schema();
   bool claimed = false;
   if (fits) {

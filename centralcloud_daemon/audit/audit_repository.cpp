@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "common/base/json.hpp"
+
 namespace fleet::central::audit {
 namespace {
 
@@ -105,6 +107,11 @@ awaitable<std::optional<seal>> seal_log(postgres::connection& connection, std::c
   made.head = answer.single().get<std::string>("head");
   made.entries = answer.single().get<std::int64_t>("entries");
   co_return made;
+}
+
+awaitable<void> note_reload(postgres::connection& connection, std::string coordinator, boost::json::array changes) {
+  auto args = postgres::make_params(coordinator, base::write_json(changes));
+  co_await connection.query("select centralcloud.audit_reload($1, $2::jsonb)", std::move(args));
 }
 
 }  // namespace fleet::central::audit

@@ -1,6 +1,7 @@
 // The audit log: checking it, listing it, sealing it.
 #pragma once
 #include <boost/asio/awaitable.hpp>
+#include <boost/json/array.hpp>
 #include <chrono>
 #include <cstdint>
 #include <optional>
@@ -33,5 +34,10 @@ struct seal {
 /// `postgres::sql_error`.
 boost::asio::awaitable<std::optional<seal>> seal_log(postgres::connection& connection,
                                                      std::chrono::milliseconds min_age);
+
+/// Settings that a coordinator has taken over while it runs; `changes`: [{key, before, after}]. Throws
+/// `postgres::sql_error`.
+boost::asio::awaitable<void> note_reload(postgres::connection& connection, std::string coordinator,
+                                         boost::json::array changes);
 
 }  // namespace fleet::central::audit

@@ -38,8 +38,9 @@ struct supervisor::state {
   std::map<std::string, std::shared_ptr<turns>> watched = {};
   std::string lost = {};  ///< a worker that nobody looks after any more
 
-  void turned(const std::string& worker) {
-    if (const auto at = watched.find(worker); at != watched.end()) at->second->last = std::chrono::steady_clock::now();
+  std::shared_ptr<turns> watch_of(const std::string& worker) const {
+    const auto at = watched.find(worker);
+    return at == watched.end() ? nullptr : at->second;
   }
   void goes_on(const std::string& worker) {
     if (waiting.erase(worker) > 0 && waiting.empty()) away.over();
@@ -90,7 +91,7 @@ class life {
 
   void begin_run() {
     began_ = steady::now();
-    shared_->turned(name_);
+    if (watch_) watch_->last = began_;
     if (failures_in_a_row_ == 0) return;
     // Trusted again only after a while: a worker that fails in each first second is not well.
     healthy_.expires_after(shared_->rules.max_backoff);
@@ -127,7 +128,10 @@ class life {
       shared_->log.warning("worker_failed", how.reason, {{"worker", name_}, {"while", "stopping"}});
     shared_->log.debug("worker_ended", name_);
     shared_->goes_on(name_);
-    shared_->watched.erase(name_);
+    // Where a group has shrunk, nobody misses the worker; and where it has grown again, the name is somebody else's
+    // already.
+    if (failures_in_a_row_ > 0 && !shared_->stop.soft_requested()) shared_->health.set("worker " + name_, true);
+    if (watch_ == shared_->watch_of(name_)) shared_->watched.erase(name_);
     --shared_->running;
     shared_->ended.notify_all();
   }
@@ -162,6 +166,7 @@ class life {
   asio::steady_timer healthy_;
   async::backoff delays_;
   telemetry::counter restarts_;
+  std::shared_ptr<turns> watch_ = shared_->watch_of(name_);  ///< none: its turns are not watched
   steady::time_point began_;
   unsigned failures_in_a_row_ = 0;
   std::deque<steady::time_point> failures_;  ///< within the window; transient ones are not counted

@@ -162,11 +162,14 @@ class connect_driver {
   steady::time_point host_deadline_{};
 };
 
-/// By SET after connecting, not as startup options: PgBouncer refuses options it does not know.
+/// By SET after connecting, not as startup options: PgBouncer refuses options it does not know. With the keepalives the
+/// server, too, finds out within half a minute that we are gone without a word: until then it keeps our locks.
 std::string session_setup(const settings& how) {
   return fmt::format(
       "set statement_timeout = {}; set idle_in_transaction_session_timeout = {}; set timezone = 'UTC'; "
-      "set datestyle = 'ISO, YMD'; set extra_float_digits = 1; set default_transaction_isolation = 'read committed'",
+      "set datestyle = 'ISO, YMD'; set extra_float_digits = 1; set default_transaction_isolation = 'read committed'; "
+      "set tcp_keepalives_idle = 15; set tcp_keepalives_interval = 5; set tcp_keepalives_count = 3; "
+      "set tcp_user_timeout = 20000",
       how.statement_timeout.count(), how.idle_in_transaction_timeout.count());
 }
 

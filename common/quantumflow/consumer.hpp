@@ -41,7 +41,7 @@ struct consumer_options {
   std::optional<std::chrono::milliseconds> retry_delay;  ///< instead of the queue's own
   std::chrono::milliseconds poll_interval{2000};         ///< how long a wake-up may be missed, ±25 %
   crash_guard* crashes = nullptr;                        ///< the process's; none: a poisonous message is not found
-  std::function<void()> turned = {};                     ///< called each time the loop turns; its waits are bounded
+  std::function<void()> turned = {};  ///< called before each batch; between two, all waits are bounded
 };
 
 /// One worker of a queue. Several may run side by side in one process or in many; each takes the batch of a lane that

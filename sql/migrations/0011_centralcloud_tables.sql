@@ -239,6 +239,11 @@ begin
   return next;
 end $$;
 
+-- A coordinator has taken over settings while it runs: [{key, before, after}].
+create function centralcloud.audit_reload(coordinator text, changes jsonb) returns void language sql as $$
+  select centralcloud.audit(audit_reload.coordinator, 'reload', null, jsonb_build_object('changes', audit_reload.changes))
+$$;
+
 create function centralcloud.add_step(proposal_id text, state text, cause text, actor text) returns void language sql as $$
   select centralcloud.audit(add_step.actor, 'step', add_step.proposal_id,
                             jsonb_build_object('state', add_step.state, 'cause', left(add_step.cause, 2000)))

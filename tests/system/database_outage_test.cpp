@@ -1,7 +1,10 @@
 // The database is away from both daemons: what they say of it, what it costs, and how they come back.
 #include <signal.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
+#include <array>
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <fstream>
@@ -24,6 +27,43 @@ struct database_outage {
     if (!private_postgres::shared().running()) private_postgres::shared().start();
   }
 };
+
+/// Stands for systemd, to the daemons that are started while it is there.
+class service_manager {
+ public:
+  service_manager() : path_("/tmp/fleet_notify_" + std::to_string(::getpid())) {
+    fd_ = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    path_.copy(address.sun_path, sizeof(address.sun_path) - 1);
+    REQUIRE(::bind(fd_, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0);
+    ::setenv("NOTIFY_SOCKET", path_.c_str(), 1);
+    ::setenv("WATCHDOG_USEC", "400000", 1);
+  }
+  ~service_manager() {
+    ::unsetenv("NOTIFY_SOCKET");
+    ::unsetenv("WATCHDOG_USEC");
+    ::close(fd_);
+    ::unlink(path_.c_str());
+  }
+  /// Everything that was told since the last call.
+  std::string told() {
+    std::string all;
+    std::array<char, 1024> chunk{};
+    for (auto count = ::recv(fd_, chunk.data(), chunk.size(), 0); count >= 0;
+         count = ::recv(fd_, chunk.data(), chunk.size(), 0))
+      all += std::string(chunk.data(), static_cast<std::size_t>(count)) + "\n";
+    return all;
+  }
+
+ private:
+  std::string path_;
+  int fd_ = -1;
+};
+
+bool has(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
 
 struct cost {
   double cpu_seconds = 0;
@@ -73,7 +113,21 @@ TEST_CASE("database outage: daemons started without it are alive and not ready, 
   auto& coordinator = *fleet.coordinators[0];
   auto& agent = fleet.agent(0);
   database_outage outage;
+  service_manager manager;
   coordinator.start();
+  std::string told;
+  const auto up = [&] { return has(told += manager.told(), "READY=1\nSTATUS=waiting for the database"); };
+  CHECK(wait_until(up));
+  // Fed while it waits, and not while its loop stands still.
+  manager.told();
+  CHECK(wait_until([&] { return has(manager.told(), "WATCHDOG=1"); }));
+  coordinator.send(SIGSTOP);
+  ::usleep(100'000);
+  manager.told();
+  ::usleep(1'000'000);
+  CHECK(manager.told().empty());
+  coordinator.send(SIGCONT);
+  CHECK(wait_until([&] { return has(manager.told(), "WATCHDOG=1"); }));
   agent.start();
   REQUIRE(wait_until([&] { return status_of(fleet, "/healthz") == 200; }));
   CHECK(status_of(fleet, "/readyz") == 503);

@@ -70,6 +70,10 @@ TEST_CASE("reload: rules and worker counts change, other settings wait, and a ba
   CHECK(decided(before) == "-");
   config.set("min_votes = 2", "min_votes = 1");
   CHECK(config.says("consensus.min_votes"));
+  const auto noted = [&] {
+    return fleet.psql("select detail -> 'changes' ->> 0 from centralcloud.audit_entries where action = 'reload'");
+  };
+  CHECK(wait_until([&] { return noted() == R"({"key": "consensus.min_votes", "after": "1", "before": "2"})"; }));
   const auto after = propose(agent, "after.txt");
   CHECK(wait_until([&] { return decided(after) == "consensus"; }));
 
