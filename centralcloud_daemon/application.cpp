@@ -1,7 +1,11 @@
 #include "centralcloud_daemon/application.hpp"
 
+#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/ip/host_name.hpp>
+#include <boost/json/array.hpp>
 #include <exception>
+#include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -9,17 +13,22 @@
 #include "centralcloud_daemon/alerts/monitor.hpp"
 #include "centralcloud_daemon/alerts/notifier.hpp"
 #include "centralcloud_daemon/api/routes.hpp"
+#include "centralcloud_daemon/audit/audit_repository.hpp"
+#include "centralcloud_daemon/audit/sealer.hpp"
 #include "centralcloud_daemon/consumers.hpp"
 #include "centralcloud_daemon/log_keeper.hpp"
 #include "centralcloud_daemon/producers.hpp"
 #include "centralcloud_daemon/settings.hpp"
 #include "centralcloud_daemon/timers.hpp"
+#include "common/daemon/until_available.hpp"
+#include "common/daemon/worker_group.hpp"
 #include "common/http/access.hpp"
 #include "common/http/health_routes.hpp"
 #include "common/http/server.hpp"
 #include "common/messages/queues.hpp"
 #include "common/quantumflow/schema_version.hpp"
 #include "common/quantumflow/waker.hpp"
+#include "common/telemetry/episode.hpp"
 #include "common/telemetry/queue_meter.hpp"
 #include "common/telemetry/vitals.hpp"
 
@@ -31,6 +40,10 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds probe_interval{5'000};
 constexpr milliseconds probe_limit{3'000};
+
+/// Within that time the loop of a worker of a queue, of the timers or of the log keeper turns, even where every
+/// statement of a batch is slow.
+constexpr std::chrono::minutes turn_limit{5};
 
 /// What only one coordinator at a time can be.
 std::string slot_of(const settings& current) {
@@ -74,21 +87,26 @@ struct application::parts {
   alerts::notifier commands{pool, alerts::command_channel(current.channels), log, metrics};
   alerts::notifier webhooks{pool, alerts::webhook_channel(current.channels), log, metrics};
   alerts::monitor monitor{pool, current.monitor, log, metrics, [this] { wake_notifiers(); }};
-  std::vector<std::unique_ptr<quantumflow::consumer>> workers{};
+  audit::sealer sealer{pool, log};
   std::unique_ptr<http::server> server{};
   daemon::supervisor supervisor{
       loop.executor(), loop.stop_token(), log, metrics, health, daemon::restart_or_stop(loop, "centralcloud")};
+  std::map<std::string, daemon::worker_group> workers{};  ///< by queue
 
   bool listen();
   awaitable<bool> wait_for_schema();
-  awaitable<void> start_workers();
+  awaitable<void> subscribe();
+  void start_workers();
   void tell_waking(bool told);
+  daemon::supervisor::worker make_worker(const consumers::subscription& of, const std::string& name);
+  void size_workers();
   awaitable<void> probe(async::stop_token stop);
   awaitable<void> drain();
   void apply_reload();
   void take_over(const config::values& fresh, settings effective);
   void refresh_metrics();
   void wake_notifiers();
+  void note_reload(const config::values& fresh);
 };
 
 application::application(daemon::service_start start) {
@@ -104,9 +122,17 @@ awaitable<void> application::run() {
   auto& all = *parts_;
   if (!all.listen()) co_return;
   all.loop.on_reload([&all] { all.apply_reload(); });
+  // Up, as far as the service manager is concerned: a database that is away for longer than its patience is no reason
+  // to be started again. Whether work goes on is what /readyz says.
+  all.loop.ready("waiting for the database");
   const bool fits = co_await all.wait_for_schema();
+  bool subscribed = false;
   if (fits) {
-    co_await all.start_workers();
+    const std::function<awaitable<void>()> subscribe = [&all] { return all.subscribe(); };
+    subscribed = co_await daemon::until_available(all.loop.stop_token(), all.log, subscribe);
+  }
+  if (subscribed) {
+    all.start_workers();
     all.log.info("started", "all workers run");
     all.loop.ready("coordinating");
     const auto stop = all.loop.stop_token();
@@ -143,12 +169,14 @@ bool application::parts::listen() {
 }
 
 awaitable<bool> application::parts::wait_for_schema() {
-  std::function<void(const std::string&)> away = [this](const std::string& why) {
+  telemetry::episode outage(log, "database_away", "database_there", "the database answers");
+  std::function<void(const std::string&)> away = [this, &outage](const std::string& why) {
     health.set("database", false, why);
-    log.warning("database_away", "waiting for the database", {{"error", why}});
+    outage.occurred(why, "start");
   };
   const auto fits = co_await quantumflow::wait_for_schema(pool, loop.stop_token(), away);
   if (!fits && fits.error().kind == base::error_kind::cancelled) co_return false;
+  outage.over();
   health.set("database", true);
   health.set("schema", fits.has_value(), fits ? std::string() : fits.error().message);
   if (!fits) {
@@ -158,46 +186,64 @@ awaitable<bool> application::parts::wait_for_schema() {
   co_return fits.has_value();
 }
 
-awaitable<void> application::parts::start_workers() {
+awaitable<void> application::parts::subscribe() {
+  for (const auto& each : in.subscriptions())
+    co_await quantumflow::subscribe(pool, each.queue, std::string(consumer_group));
+  const bool crashed = co_await crashes.begin();
+  if (crashed)
+    log.warning("crashed_before", "the last run did not end as it should: messages are handled singly at first");
+}
+
+daemon::supervisor::worker application::parts::make_worker(const consumers::subscription& of, const std::string& name) {
+  const auto how = config::queue_from(configured, of.queue);
+  quantumflow::consumer_options options;
+  options.queue = of.queue;
+  options.group = consumer_group;
+  options.crashes = &crashes;
+  options.max_retries = how.max_retries;
+  options.retry_delay = how.retry_delay;
+  options.turned = supervisor.watch_turns(name, turn_limit);
+  const telemetry::queue_meter meter(metrics, of.queue);
+  options.on_batch = [meter](std::chrono::nanoseconds took) { meter.processed(took); };
+  std::function<void()> woken;
+  if (of.queue == messages::queues::proposals_for_consensus) woken = [this] { timed.wake(); };
+  auto after = in.after_commit(of, meter, std::move(woken));
+  const auto made =
+      std::make_shared<quantumflow::consumer>(pool, waker, std::move(options), of.handler, std::move(after));
+  return [made](async::stop_token stop) { return made->run(std::move(stop)); };
+}
+
+/// As many workers of each queue as are configured now, and a connection for each.
+void application::parts::size_workers() {
+  pool.set_max_size(current.core.pool_size + workers_of(configured));
+  for (auto& [queue, group] : workers) group.resize(config::queue_from(configured, queue).workers);
+}
+
+void application::parts::start_workers() {
   if (!current.core.poll_only) {
     supervisor.supervise("waker", [this](async::stop_token stop) { return waker.run(std::move(stop)); });
     supervisor.supervise("waker_proof",
                          [this](async::stop_token stop) { return waker.keep_proving(pool, std::move(stop)); });
   }
   supervisor.supervise("poller", [this](async::stop_token stop) { return waker.poll(pool, std::move(stop)); });
-  const bool crashed = co_await crashes.begin();
-  if (crashed)
-    log.warning("crashed_before", "the last run did not end as it should: messages are handled singly at first");
   for (const auto& each : in.subscriptions()) {
-    co_await quantumflow::subscribe(pool, each.queue, std::string(consumer_group));
-    const auto how = config::queue_from(configured, each.queue);
-    quantumflow::consumer_options options;
-    options.queue = each.queue;
-    options.group = consumer_group;
-    options.crashes = &crashes;
-    options.max_retries = how.max_retries;
-    options.retry_delay = how.retry_delay;
-    const telemetry::queue_meter meter(metrics, each.queue);
-    options.on_batch = [meter](std::chrono::nanoseconds took) { meter.processed(took); };
-    const bool opens_votes = each.queue == messages::queues::proposals_for_consensus;
-    for (std::size_t n = 0; n < how.workers; ++n) {
-      std::function<void()> woken;
-      if (opens_votes) woken = [this] { timed.wake(); };
-      auto after = in.after_commit(each, meter, std::move(woken));
-      auto* worker = workers
-                         .emplace_back(std::make_unique<quantumflow::consumer>(pool, waker, options, each.handler,
-                                                                               std::move(after)))
-                         .get();
-      supervisor.supervise(each.queue + "/" + std::to_string(n),
-                           [worker](async::stop_token stop) { return worker->run(std::move(stop)); });
-    }
+    const auto make = [this, each](const std::string& name) { return make_worker(each, name); };
+    workers.try_emplace(each.queue, loop.executor(), supervisor, loop.stop_token(), each.queue, make);
   }
-  supervisor.supervise("timers", [this](async::stop_token stop) { return timed.run(std::move(stop)); });
-  supervisor.supervise("log_keeper", [this](async::stop_token stop) { return keeper.run(std::move(stop)); });
+  size_workers();
+  auto timers_turned = supervisor.watch_turns("timers", turn_limit);
+  supervisor.supervise(
+      "timers", [this, timers_turned](async::stop_token stop) { return timed.run(std::move(stop), timers_turned); });
+  auto keeper_turned = supervisor.watch_turns("log_keeper", turn_limit);
+  supervisor.supervise("log_keeper", [this, keeper_turned](async::stop_token stop) {
+    return keeper.run(std::move(stop), keeper_turned);
+  });
+  supervisor.supervise("sealer", [this](async::stop_token stop) { return sealer.run(std::move(stop)); });
   supervisor.supervise("monitor", [this](async::stop_token stop) { return monitor.run(std::move(stop)); });
   supervisor.supervise("alerts_command", [this](async::stop_token stop) { return commands.run(std::move(stop)); });
   supervisor.supervise("alerts_webhook", [this](async::stop_token stop) { return webhooks.run(std::move(stop)); });
   supervisor.supervise("probe", [this](async::stop_token stop) { return probe(std::move(stop)); });
+  loop.watch([this] { return supervisor.stuck(); });
   health.set("workers", true);
 }
 
@@ -232,7 +278,8 @@ awaitable<void> application::parts::drain() {
   if (server) co_await server->drain(current.core.stop_grace);
   const bool ended = co_await supervisor.wait(current.core.stop_grace);
   if (!ended) log.warning("drain", "some workers did not end in time", {{"running", supervisor.running()}});
-  if (ended) co_await quantumflow::end_in_order(crashes);
+  // Without a database nothing can be told to it.
+  if (ended && pool.stats().last_connect_error.empty()) co_await quantumflow::end_in_order(crashes);
 }
 
 void application::parts::apply_reload() {
@@ -251,6 +298,7 @@ void application::parts::apply_reload() {
 
 void application::parts::take_over(const config::values& fresh, settings effective) {
   daemon::log_reload(log, configured, fresh);
+  note_reload(fresh);
   configured = config::apply_reloadable(configured, fresh);
   current.consensus = effective.consensus;
   current.guardian = std::move(effective.guardian);
@@ -260,6 +308,7 @@ void application::parts::take_over(const config::values& fresh, settings effecti
   current.channels = std::move(effective.channels);
   wake_notifiers();
   if (const auto level = telemetry::parse_log_level(effective.core.log_level)) log.set_level(*level);
+  if (!loop.stop_token().soft_requested()) size_workers();
   timed.wake();
 }
 
@@ -272,6 +321,23 @@ void application::parts::refresh_metrics() {
 void application::parts::wake_notifiers() {
   commands.wake();
   webhooks.wake();
+}
+
+/// Rules that decide are worth an entry in the audit log. Where the database is away, the line in our log has to do.
+void application::parts::note_reload(const config::values& fresh) {
+  boost::json::array changed;
+  for (const auto& one : config::diff(configured, fresh)) {
+    if (one.reloadable) changed.push_back({{"key", one.key}, {"before", one.before}, {"after", one.after}});
+  }
+  if (changed.empty()) return;
+  const auto note = [](parts& of, boost::json::array what) -> awaitable<void> {
+    auto lease = co_await of.pool.acquire();
+    co_await audit::note_reload(*lease, slot_of(of.current), std::move(what));
+  };
+  const auto done = [this](std::exception_ptr failed) {
+    if (failed) log.warning("reload", "is not in the audit log: the database did not take it");
+  };
+  boost::asio::co_spawn(loop.executor(), note(*this, std::move(changed)), done);
 }
 
 }  // namespace fleet::central

@@ -19,8 +19,9 @@ constexpr int patience_rotations = 3;
 
 }  // namespace
 
-awaitable<void> log_keeper::run(async::stop_token stop) {
+awaitable<void> log_keeper::run(async::stop_token stop, std::function<void()> turned) {
   while (!stop.soft_requested()) {
+    if (turned) turned();
     {
       auto lease = co_await pool_.acquire();
       co_await pass(*lease, stop);

@@ -2,6 +2,7 @@
 #pragma once
 #include <boost/asio/awaitable.hpp>
 #include <chrono>
+#include <functional>
 
 #include "common/async/stop.hpp"
 #include "common/postgres/pool.hpp"
@@ -19,7 +20,8 @@ class log_keeper {
       : pool_(pool), how_(how), log_(log) {}
 
   /// Until a soft stop. Throws `base::failure` when the database fails: the supervisor starts it again.
-  boost::asio::awaitable<void> run(async::stop_token stop);
+  /// `turned` is called each time its loop turns.
+  boost::asio::awaitable<void> run(async::stop_token stop, std::function<void()> turned = {});
 
  private:
   boost::asio::awaitable<void> pass(postgres::connection& connection, async::stop_token stop);

@@ -21,8 +21,9 @@ constexpr int max_pieces = 500;
 
 }  // namespace
 
-awaitable<void> timers::run(async::stop_token stop) {
+awaitable<void> timers::run(async::stop_token stop, std::function<void()> turned) {
   while (!stop.soft_requested()) {
+    if (turned) turned();
     auto lease = co_await pool_.acquire();
     const auto sleep = co_await pass(*lease, stop);
     lease.release();

@@ -2,6 +2,7 @@
 #pragma once
 #include <boost/asio/awaitable.hpp>
 #include <chrono>
+#include <functional>
 
 #include "centralcloud_daemon/consensus/engine.hpp"
 #include "centralcloud_daemon/guardian/watch.hpp"
@@ -21,7 +22,8 @@ class timers {
       : pool_(pool), votes_(votes), changes_(changes), settings_(settings) {}
 
   /// Until a soft stop. Throws `base::failure` when the database fails: the supervisor starts it again.
-  boost::asio::awaitable<void> run(async::stop_token stop);
+  /// `turned` is called each time its loop turns.
+  boost::asio::awaitable<void> run(async::stop_token stop, std::function<void()> turned = {});
   /// Looks again now: something with a near deadline was written.
   void wake() { woken_.notify(); }
 

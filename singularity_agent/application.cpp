@@ -1,20 +1,30 @@
 #include "singularity_agent/application.hpp"
 
+#include <unistd.h>
+
+#include <algorithm>
+#include <boost/asio/ip/host_name.hpp>
+#include <map>
+#include <memory>
 #include <optional>
 #include <utility>
 
+#include "common/daemon/until_available.hpp"
+#include "common/daemon/worker_group.hpp"
 #include "common/http/access.hpp"
 #include "common/http/health_routes.hpp"
 #include "common/http/server.hpp"
 #include "common/messages/queues.hpp"
 #include "common/quantumflow/schema_version.hpp"
 #include "common/quantumflow/waker.hpp"
+#include "common/telemetry/episode.hpp"
 #include "common/telemetry/queue_meter.hpp"
 #include "common/telemetry/vitals.hpp"
 #include "singularity_agent/api/routes.hpp"
 #include "singularity_agent/api/step_feed.hpp"
 #include "singularity_agent/consumers.hpp"
 #include "singularity_agent/database.hpp"
+#include "singularity_agent/instance_claim.hpp"
 #include "singularity_agent/instance_repository.hpp"
 #include "singularity_agent/intake/intake.hpp"
 #include "singularity_agent/metrics/reporter.hpp"
@@ -28,8 +38,12 @@ namespace {
 using async::stop_token;
 using boost::asio::awaitable;
 
-/// The rollback worker and its consumer never wait for a connection behind other work.
-constexpr std::size_t rollback_pool_size = 2;
+/// The rollback worker and its consumers never wait for a connection behind other work.
+std::size_t rollback_pool_size(const config::values& all) {
+  return 1 + config::queue_from(all, std::string(messages::queues::rollback_triggers)).workers;
+}
+/// Within that time the loop of a queue's worker turns, even where every statement of a batch is slow.
+constexpr std::chrono::minutes turn_limit{5};
 constexpr std::chrono::seconds unused_connections{60};
 
 std::size_t workers_of(const config::values& all) {
@@ -56,6 +70,18 @@ execution::flow_options flow_options_of(const agent_settings& settings, telemetr
   return options;
 }
 
+/// Where this process runs, for the one that finds the instance taken.
+std::string place_of(const agent_settings& settings) {
+  boost::system::error_code ignored;
+  return "process " + std::to_string(::getpid()) + " on " + boost::asio::ip::host_name(ignored) + " with socket " +
+         settings.api.socket;
+}
+
+/// Three heartbeats may be missed, or fifteen seconds.
+std::chrono::milliseconds lease_of(const agent_settings& settings) {
+  return std::max<std::chrono::milliseconds>(3 * settings.heartbeat, std::chrono::seconds(15));
+}
+
 proposals::change_form form_of(const agent_settings& settings) {
   return settings.executor.mode == executor_mode::git ? proposals::change_form::git : proposals::change_form::any;
 }
@@ -75,9 +101,10 @@ struct application::parts {
   telemetry::event_counter events{registry, log, telemetry::daemon_prefix::singularity};
   postgres::pool pool{loop.executor(), database_of(current), current.core.pool_size + workers_of(configured)};
   quantumflow::crash_guard crashes{pool, current.instance.str(), current.instance.str()};
-  postgres::pool rollback_pool{loop.executor(), database_of(current), rollback_pool_size};
+  postgres::pool rollback_pool{loop.executor(), database_of(current), rollback_pool_size(configured)};
   telemetry::vitals vitals{registry, telemetry::daemon_prefix::singularity, FLEET_VERSION};
   quantumflow::waker waker{loop.executor(), listen_of(current), [this](bool told) { tell_waking(told); }};
+  instance_claim claim{{pool, waker, current.instance, place_of(current), lease_of(current), health, log}};
   wake_ups wake{};
 
   producers out{current.instance, events};
@@ -99,16 +126,19 @@ struct application::parts {
   consumers in{{queue.repository(), executions, known_patterns, votes, events, wake, log}};
   http::event_hub hub{loop.executor()};
   api::step_feed feed{pool, queue.repository(), hub, wake};
-  std::vector<std::unique_ptr<quantumflow::consumer>> workers{};
   std::unique_ptr<http::server> server{};
   daemon::supervisor supervisor{
       loop.executor(), loop.stop_token(), log, registry, health, daemon::restart_or_stop(loop, "singularity")};
+  std::map<std::string, daemon::worker_group> consumer_groups{};  ///< by queue
 
   bool open_spool();
   bool listen();
   awaitable<bool> wait_for_schema();
   awaitable<void> recover_repository();
-  awaitable<void> start_consumers();
+  awaitable<void> subscribe();
+  void start_consumers();
+  daemon::supervisor::worker make_consumer(const consumers::subscription& of, const std::string& name);
+  void size_consumers();
   void start_workers();
   void tell_waking(bool told);
   awaitable<void> heartbeat(stop_token stop);
@@ -133,10 +163,24 @@ awaitable<void> application::run() {
   auto& all = *parts_;
   if (!all.open_spool() || !all.listen()) co_return;
   all.loop.on_reload([&all] { all.apply_reload(); });
+  // Up, as far as the service manager is concerned: it takes things in. A database that is away for longer than its
+  // patience is no reason to be started again. Whether work goes on is what /readyz says.
+  all.loop.ready("waiting for the database");
   const bool fits = co_await all.wait_for_schema();
+  bool claimed = false;
   if (fits) {
+    if (!all.current.core.poll_only)
+      all.supervisor.supervise("waker", [&all](stop_token stop) { return all.waker.run(std::move(stop)); });
+    claimed = co_await all.claim.acquire(all.loop.stop_token());
+  }
+  bool subscribed = false;
+  if (claimed) {
     co_await all.recover_repository();
-    co_await all.start_consumers();
+    const std::function<awaitable<void>()> subscribe = [&all] { return all.subscribe(); };
+    subscribed = co_await daemon::until_available(all.loop.stop_token(), all.log, subscribe);
+  }
+  if (subscribed) {
+    all.start_consumers();
     all.start_workers();
     all.log.info("started", "all workers run", {{"instance", all.current.instance}});
     all.loop.ready("serving");
@@ -206,12 +250,14 @@ bool application::parts::listen() {
 }
 
 awaitable<bool> application::parts::wait_for_schema() {
-  std::function<void(const std::string&)> away = [this](const std::string& why) {
+  telemetry::episode outage(log, "database_away", "database_there", "the database answers");
+  std::function<void(const std::string&)> away = [this, &outage](const std::string& why) {
     health.set("database", false, why);
-    log.warning("database_away", "waiting for the database", {{"error", why}});
+    outage.occurred(why, "start");
   };
   const auto fits = co_await quantumflow::wait_for_schema(pool, loop.stop_token(), away);
   if (!fits && fits.error().kind == base::error_kind::cancelled) co_return false;
+  outage.over();
   health.set("database", true);
   health.set("schema", fits.has_value(), fits ? std::string() : fits.error().message);
   if (!fits) {
@@ -233,48 +279,65 @@ awaitable<void> application::parts::recover_repository() {
   health.set("repository", true);
 }
 
-awaitable<void> application::parts::start_consumers() {
-  if (!current.core.poll_only) {
-    supervisor.supervise("waker", [this](stop_token stop) { return waker.run(std::move(stop)); });
-    supervisor.supervise("waker_proof", [this](stop_token stop) { return waker.keep_proving(pool, std::move(stop)); });
-  }
-  supervisor.supervise("poller", [this](stop_token stop) { return waker.poll(pool, std::move(stop)); });
+/// From now on broadcasts are kept for this instance.
+awaitable<void> application::parts::subscribe() {
+  for (const auto& each : in.subscriptions())
+    co_await quantumflow::subscribe(pool, std::string(each.queue), current.instance.str());
   const bool crashed = co_await crashes.begin();
   if (crashed)
     log.warning("crashed_before", "the last run did not end as it should: messages are handled singly at first");
-  // Registered before it reads: from now on broadcasts are kept for this instance.
+}
+
+daemon::supervisor::worker application::parts::make_consumer(const consumers::subscription& of,
+                                                             const std::string& name) {
+  const std::string name_of_queue(of.queue);
+  const auto how = config::queue_from(configured, name_of_queue);
+  quantumflow::consumer_options options;
+  options.queue = name_of_queue;
+  options.group = current.instance.str();
+  options.crashes = &crashes;
+  options.max_retries = how.max_retries;
+  options.retry_delay = how.retry_delay;
+  options.turned = supervisor.watch_turns(name, turn_limit);
+  const telemetry::queue_meter meter(registry, name_of_queue);
+  options.on_batch = [meter](std::chrono::nanoseconds took) { meter.processed(took); };
+  auto& connections = name_of_queue == messages::queues::rollback_triggers ? rollback_pool : pool;
+  auto after = [this, name_of_queue, meter, then = of.after](const quantumflow::message& message,
+                                                             const quantumflow::outcome& outcome) {
+    using kind = quantumflow::outcome::kind;
+    meter.settled(quantumflow::to_string(outcome.what), message.enqueued_at, base::system_clock().now());
+    if (outcome.what != kind::done)
+      events.not_handled({name_of_queue, message.id, outcome.what == kind::rejected, outcome.error, outcome.trace_id});
+    if (then) then(message, outcome);
+  };
+  const auto made =
+      std::make_shared<quantumflow::consumer>(connections, waker, std::move(options), of.handler, std::move(after));
+  return [made](stop_token stop) { return made->run(std::move(stop)); };
+}
+
+/// As many consumers of each queue as are configured now, and a connection for each.
+void application::parts::size_consumers() {
+  pool.set_max_size(current.core.pool_size + workers_of(configured));
+  rollback_pool.set_max_size(rollback_pool_size(configured));
+  for (auto& [of_queue, group] : consumer_groups) group.resize(config::queue_from(configured, of_queue).workers);
+}
+
+void application::parts::start_consumers() {
+  if (!current.core.poll_only)
+    supervisor.supervise("waker_proof", [this](stop_token stop) { return waker.keep_proving(pool, std::move(stop)); });
+  supervisor.supervise("poller", [this](stop_token stop) { return waker.poll(pool, std::move(stop)); });
   for (const auto& each : in.subscriptions()) {
-    const std::string name(each.queue);
-    co_await quantumflow::subscribe(pool, name, current.instance.str());
-    const auto how = config::queue_from(configured, name);
-    quantumflow::consumer_options options;
-    options.queue = name;
-    options.group = current.instance.str();
-    options.crashes = &crashes;
-    options.max_retries = how.max_retries;
-    options.retry_delay = how.retry_delay;
-    auto& connections = each.queue == messages::queues::rollback_triggers ? rollback_pool : pool;
-    const telemetry::queue_meter meter(registry, name);
-    options.on_batch = [meter](std::chrono::nanoseconds took) { meter.processed(took); };
-    const auto after = [this, name, meter, then = each.after](const quantumflow::message& message,
-                                                              const quantumflow::outcome& outcome) {
-      using kind = quantumflow::outcome::kind;
-      meter.settled(quantumflow::to_string(outcome.what), message.enqueued_at, base::system_clock().now());
-      if (outcome.what != kind::done)
-        events.not_handled({name, message.id, outcome.what == kind::rejected, outcome.error, outcome.trace_id});
-      if (then) then(message, outcome);
-    };
-    for (std::size_t n = 0; n < how.workers; ++n) {
-      auto made = std::make_unique<quantumflow::consumer>(connections, waker, options, each.handler, after);
-      auto* worker = workers.emplace_back(std::move(made)).get();
-      supervisor.supervise(name + "/" + std::to_string(n),
-                           [worker](stop_token stop) { return worker->run(std::move(stop)); });
-    }
+    const std::string of_queue(each.queue);
+    const auto make = [this, each](const std::string& name) { return make_consumer(each, name); };
+    consumer_groups.try_emplace(of_queue, loop.executor(), supervisor, loop.stop_token(), of_queue, make);
   }
+  size_consumers();
+  loop.watch([this] { return supervisor.stuck(); });
 }
 
 void application::parts::tell_waking(bool told) {
   vitals.show_listen(told);
+  claim.session_changed(told);
   if (told) {
     log.info("listening_to_queues", "the database tells of new messages");
   } else if (!loop.stop_token().soft_requested()) {
@@ -283,6 +346,7 @@ void application::parts::tell_waking(bool told) {
 }
 
 void application::parts::start_workers() {
+  supervisor.supervise("claim", [this](stop_token stop) { return claim.follow_session(std::move(stop)); });
   supervisor.supervise("heartbeat", [this](stop_token stop) { return heartbeat(std::move(stop)); });
   supervisor.supervise("dispatcher", [this](stop_token stop) { return queue.dispatch(std::move(stop)); });
   supervisor.supervise("execution", [this](stop_token stop) { return flow.run(std::move(stop)); });
@@ -301,13 +365,20 @@ awaitable<void> application::parts::heartbeat(stop_token stop) {
   bool alive = true;
   while (alive) {
     std::string away;
+    std::optional<std::string> taken_by;
     try {
       auto connection = co_await pool.acquire(connection_wait);
-      co_await send_heartbeat(*connection, current.instance, current.roles);
+      taken_by = co_await claim.renew(*connection);
+      if (!taken_by) co_await send_heartbeat(*connection, current.instance, current.roles);
     } catch (const base::failure& failure) {
       away = failure.what();
     }
     health.set("database", away.empty(), away);
+    if (taken_by) {
+      // It was away for longer than its lease: the other one is at work.
+      log.error("instance_taken", "another agent has become this instance", {{"holder", *taken_by}});
+      loop.request_stop("the instance was taken", daemon::exit_refused);
+    }
     pool.idle_trim(unused_connections);
     rollback_pool.idle_trim(unused_connections);
     alive = co_await stop.sleep_for(current.heartbeat);
@@ -320,7 +391,10 @@ awaitable<void> application::parts::drain() {
   if (server) co_await server->drain(current.core.stop_grace);
   const bool ended = co_await supervisor.wait(current.core.stop_grace);
   if (!ended) log.warning("drain", "some workers did not end in time", {{"running", supervisor.running()}});
-  if (ended) co_await quantumflow::end_in_order(crashes);
+  // Without a database nothing can be told to it; the claim ends with the session.
+  if (!ended || !pool.stats().last_connect_error.empty()) co_return;
+  co_await quantumflow::end_in_order(crashes);
+  co_await claim.release();
 }
 
 void application::parts::apply_reload() {
@@ -334,6 +408,7 @@ void application::parts::apply_reload() {
   daemon::log_reload(log, configured, *fresh);
   configured = *merged;
   votes.set_policy(std::move(*policy));
+  if (!loop.stop_token().soft_requested()) size_consumers();
   if (const auto level = telemetry::parse_log_level(configured.get_string("log.level"))) log.set_level(*level);
 }
 

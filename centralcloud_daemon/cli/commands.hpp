@@ -16,6 +16,9 @@ void add_alert_commands(daemon::command_table& to);
 /// enroll
 void add_enroll_commands(daemon::command_table& to);
 
+/// audit verify, audit list
+void add_audit_commands(daemon::command_table& to);
+
 /// All of them.
 daemon::command_table make_commands();
 

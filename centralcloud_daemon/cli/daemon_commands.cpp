@@ -124,6 +124,7 @@ daemon::command_table make_commands() {
   add_fleet_commands(table);
   add_alert_commands(table);
   add_enroll_commands(table);
+  add_audit_commands(table);
   return table;
 }
 

@@ -32,6 +32,7 @@ struct loop::state {
   void hard(const std::string& reason);
   void reload();
   void start_watchdog();
+  bool moves();
   void finish(std::exception_ptr thrown);
 
   run_options options;
@@ -42,6 +43,8 @@ struct loop::state {
   asio::steady_timer limit;
   asio::cancellation_signal watchdog;
   std::function<void()> on_reload;
+  std::function<std::optional<std::string>()> stuck;
+  bool told_stuck = false;
   int exit_code = 0;
   bool left_behind = false;
 };
@@ -101,7 +104,17 @@ void loop::state::start_watchdog() {
   const auto interval = watchdog_interval();
   if (!interval) return;
   const auto ended = [](std::exception_ptr) {};
-  asio::co_spawn(io, feed_watchdog(*interval), asio::bind_cancellation_slot(watchdog.slot(), ended));
+  asio::co_spawn(io, feed_watchdog(*interval, [this] { return moves(); }),
+                 asio::bind_cancellation_slot(watchdog.slot(), ended));
+}
+
+/// A stop has bounds of its own.
+bool loop::state::moves() {
+  if (!stuck || stop.token().soft_requested()) return true;
+  const auto what = stuck();
+  if (what && !told_stuck) options.log.error("stuck", *what, {{"watchdog", "not fed any more"}});
+  told_stuck = what.has_value();
+  return !what;
 }
 
 void loop::state::finish(std::exception_ptr thrown) {
@@ -134,6 +147,9 @@ async::stop_token loop::stop_token() const {
 }
 void loop::on_reload(std::function<void()> call) {
   state_->on_reload = std::move(call);
+}
+void loop::watch(std::function<std::optional<std::string>()> stuck) {
+  state_->stuck = std::move(stuck);
 }
 void loop::ready(const std::string& status) {
   notify_ready(status);

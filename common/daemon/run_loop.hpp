@@ -5,6 +5,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "common/async/stop.hpp"
@@ -33,6 +34,9 @@ class loop {
   async::stop_token stop_token() const;
   /// Called for SIGHUP, between "reloading" and "ready"; a throw is logged and changes nothing.
   void on_reload(std::function<void()> call);
+  /// What hangs, in a sentence: while there is something, the watchdog is not fed, and the service manager will end the
+  /// process and start it again.
+  void watch(std::function<std::optional<std::string>()> stuck);
   /// Tells the service manager that all is up.
   void ready(const std::string& status = {});
   /// Asks for a soft stop; the process will exit with `exit_code`. The first non-zero code stays.

@@ -91,9 +91,7 @@ supervision restart_or_stop(loop& on, std::string metrics_prefix) {
 
 void log_reload(const telemetry::logger& log, const config::values& before, const config::values& after) {
   for (const auto& change : config::diff(before, after)) {
-    // Workers are counted when they start: their number is reloadable by name only.
-    const bool waits = !change.reloadable || change.key.ends_with(".workers");
-    log.info("reload", waits ? "left alone until the next start" : "changed",
+    log.info("reload", change.reloadable ? "changed" : "left alone until the next start",
              {{"key", change.key}, {"before", change.before}, {"after", change.after}});
   }
 }

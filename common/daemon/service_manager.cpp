@@ -49,10 +49,10 @@ std::optional<std::chrono::microseconds> watchdog_interval() {
   return std::chrono::microseconds(usec / 2);
 }
 
-boost::asio::awaitable<void> feed_watchdog(std::chrono::microseconds interval) {
+boost::asio::awaitable<void> feed_watchdog(std::chrono::microseconds interval, std::function<bool()> moves) {
   boost::asio::steady_timer timer(co_await boost::asio::this_coro::executor);
   while (true) {
-    notify("WATCHDOG=1");
+    if (moves()) notify("WATCHDOG=1");
     timer.expires_after(interval);
     co_await timer.async_wait(boost::asio::use_awaitable);
   }

@@ -3,6 +3,7 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <chrono>
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -16,7 +17,8 @@ void notify_status(const std::string& status);
 
 /// Half of WATCHDOG_USEC, where the service manager asked for a watchdog of this process.
 std::optional<std::chrono::microseconds> watchdog_interval();
-/// Feeds the watchdog from the loop it runs on, so that a loop that hangs starves it. Ends by cancellation.
-boost::asio::awaitable<void> feed_watchdog(std::chrono::microseconds interval);
+/// Feeds the watchdog from the loop it runs on, so that a loop that hangs starves it, and only while `moves` says true.
+/// Ends by cancellation.
+boost::asio::awaitable<void> feed_watchdog(std::chrono::microseconds interval, std::function<bool()> moves);
 
 }  // namespace fleet::daemon

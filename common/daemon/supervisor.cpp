@@ -6,12 +6,21 @@
 #include <boost/asio/detached.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <deque>
+#include <map>
+#include <set>
 
 #include "common/async/backoff.hpp"
 #include "common/async/event.hpp"
 #include "common/base/error.hpp"
+#include "common/telemetry/episode.hpp"
 
 namespace fleet::daemon {
+
+/// When a watched worker's loop last turned.
+struct turns {
+  std::chrono::steady_clock::time_point last = std::chrono::steady_clock::now();
+  std::chrono::milliseconds limit{};
+};
 
 struct supervisor::state {
   boost::asio::any_io_executor executor;
@@ -20,9 +29,22 @@ struct supervisor::state {
   telemetry::metrics& metrics;
   telemetry::health_state& health;
   supervision rules;
+  /// What all workers need is away for all of them: one trouble, and not as many as there are workers.
+  telemetry::episode away{log, "workers_wait", "workers_go_on", "what they need is there again"};
+  std::set<std::string> waiting = {};  ///< whose last run ended by that
   std::size_t running = 0;
   bool fatal = false;
   async::event ended = {};
+  std::map<std::string, std::shared_ptr<turns>> watched = {};
+  std::string lost = {};  ///< a worker that nobody looks after any more
+
+  std::shared_ptr<turns> watch_of(const std::string& worker) const {
+    const auto at = watched.find(worker);
+    return at == watched.end() ? nullptr : at->second;
+  }
+  void goes_on(const std::string& worker) {
+    if (waiting.erase(worker) > 0 && waiting.empty()) away.over();
+  }
 };
 
 namespace {
@@ -69,11 +91,14 @@ class life {
 
   void begin_run() {
     began_ = steady::now();
+    if (watch_) watch_->last = began_;
     if (failures_in_a_row_ == 0) return;
     // Trusted again only after a while: a worker that fails in each first second is not well.
     healthy_.expires_after(shared_->rules.max_backoff);
     healthy_.async_wait([shared = shared_, name = name_](boost::system::error_code ec) {
-      if (!ec) shared->health.set("worker " + name, true);
+      if (ec) return;
+      shared->health.set("worker " + name, true);
+      shared->goes_on(name);
     });
   }
 
@@ -92,8 +117,7 @@ class life {
         too_many ? std::chrono::nanoseconds(shared_->rules.max_backoff) : delays_.next(async::random01());
     const auto delay_ms = std::chrono::duration_cast<std::chrono::milliseconds>(delay).count();
     shared_->health.set("worker " + name_, false, how.reason);
-    shared_->log.warning("worker_failed", how.reason,
-                         {{"worker", name_}, {"failures_in_a_row", failures_in_a_row_}, {"retry_in_ms", delay_ms}});
+    tell(how, delay_ms);
     if (too_many) note_fatal();
     return delay;
   }
@@ -103,11 +127,26 @@ class life {
     if (how.failed && !shared_->stop.hard_requested())
       shared_->log.warning("worker_failed", how.reason, {{"worker", name_}, {"while", "stopping"}});
     shared_->log.debug("worker_ended", name_);
+    shared_->goes_on(name_);
+    // Where a group has shrunk, nobody misses the worker; and where it has grown again, the name is somebody else's
+    // already.
+    if (failures_in_a_row_ > 0 && !shared_->stop.soft_requested()) shared_->health.set("worker " + name_, true);
+    if (watch_ == shared_->watch_of(name_)) shared_->watched.erase(name_);
     --shared_->running;
     shared_->ended.notify_all();
   }
 
  private:
+  void tell(const ending& how, std::int64_t delay_ms) {
+    if (how.transient) {
+      shared_->waiting.insert(name_);
+      shared_->away.occurred(how.reason, name_);
+    }
+    const auto level = how.transient ? telemetry::log_level::debug : telemetry::log_level::warning;
+    shared_->log.write(level, "worker_failed", how.reason,
+                       {{"worker", name_}, {"failures_in_a_row", failures_in_a_row_}, {"retry_in_ms", delay_ms}});
+  }
+
   bool is_too_many(steady::time_point now) {
     failures_.push_back(now);
     while (failures_.front() + shared_->rules.window < now || failures_.size() > shared_->rules.max_restarts + 1)
@@ -127,6 +166,7 @@ class life {
   asio::steady_timer healthy_;
   async::backoff delays_;
   telemetry::counter restarts_;
+  std::shared_ptr<turns> watch_ = shared_->watch_of(name_);  ///< none: its turns are not watched
   steady::time_point began_;
   unsigned failures_in_a_row_ = 0;
   std::deque<steady::time_point> failures_;  ///< within the window; transient ones are not counted
@@ -162,8 +202,9 @@ void supervisor::supervise(std::string name, worker run) {
   auto cancel = std::make_shared<asio::cancellation_signal>();
   auto hard = std::make_shared<async::subscription>(
       state_->stop.on_hard([cancel] { cancel->emit(asio::cancellation_type::terminal); }));
-  const auto done = [cancel, hard, shared = state_](std::exception_ptr thrown) {
+  const auto done = [cancel, hard, shared = state_, name](std::exception_ptr thrown) {
     hard->reset();
+    if (thrown) shared->lost = name;
     if (thrown) shared->log.error("worker_lost", "supervision of a worker ended by an exception");
   };
   asio::co_spawn(state_->executor, supervise_until_stop(state_, std::move(name), std::move(run)),
@@ -179,6 +220,22 @@ asio::awaitable<bool> supervisor::wait(std::chrono::milliseconds limit) {
     co_await shared->ended.wait_for(left);
   }
   co_return true;
+}
+
+std::function<void()> supervisor::watch_turns(std::string name, std::chrono::milliseconds limit) {
+  auto watch = std::make_shared<turns>();
+  watch->limit = limit;
+  state_->watched[std::move(name)] = watch;
+  return [watch] { watch->last = steady::now(); };
+}
+
+std::optional<std::string> supervisor::stuck() const {
+  if (!state_->lost.empty()) return "worker " + state_->lost + " was lost";
+  const auto now = steady::now();
+  for (const auto& [name, watch] : state_->watched)
+    if (now - watch->last > watch->limit)
+      return "worker " + name + " has not turned for " + std::to_string(watch->limit.count()) + " ms";
+  return std::nullopt;
 }
 
 std::size_t supervisor::running() const {

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "common/async/stop.hpp"
@@ -35,8 +36,15 @@ class supervisor {
 
   /// Starts `run` now. It is expected to return after a soft stop; returning earlier ends it without a restart. A throw
   /// makes the readiness condition "worker NAME" missing until the next run has lasted `max_backoff`. Failures of kind
-  /// `unavailable` and `timeout` (the database is away) are restarted without end and are never fatal.
+  /// `unavailable` and `timeout` (the database is away) are restarted without end, are never fatal, and are logged as
+  /// one trouble of all workers (`workers_wait`, `workers_go_on`).
   void supervise(std::string name, worker run);
+
+  /// For a worker whose loop turns again and again, whatever it finds: it calls what this returns at each turn. One
+  /// that has not turned for `limit` is stuck. Call it before `supervise`, with the same name.
+  std::function<void()> watch_turns(std::string name, std::chrono::milliseconds limit);
+  /// Which worker is stuck, or was lost, in a sentence; nothing where all move.
+  std::optional<std::string> stuck() const;
 
   /// Waits until every worker has ended, at most `limit`. False: some still run.
   boost::asio::awaitable<bool> wait(std::chrono::milliseconds limit);

@@ -165,12 +165,17 @@ class connect_driver {
 /// After connecting, not as startup options: PgBouncer refuses options it does not know. It gives clients keys of its
 /// own, so that a backend with another pid than the one announced means a pooler; then no row comes back, and nothing
 /// is left in a session that is somebody else's a moment later (time zone and date style it keeps for each client).
+/// With the keepalives the server, too, finds out within half a minute that we are gone without a word: until then it
+/// keeps our locks.
 std::string session_setup(const settings& how, int announced_pid) {
   return fmt::format(
       "set timezone = 'UTC'; set datestyle = 'ISO, YMD'; "
       "select set_config('statement_timeout', '{}', false), "
       "set_config('idle_in_transaction_session_timeout', '{}', false), set_config('extra_float_digits', '1', false), "
-      "set_config('default_transaction_isolation', 'read committed', false) where pg_backend_pid() = {}",
+      "set_config('default_transaction_isolation', 'read committed', false), "
+      "set_config('tcp_keepalives_idle', '15', false), set_config('tcp_keepalives_interval', '5', false), "
+      "set_config('tcp_keepalives_count', '3', false), set_config('tcp_user_timeout', '20000', false) where "
+      "pg_backend_pid() = {}",
       how.statement_timeout.count(), how.idle_in_transaction_timeout.count(), announced_pid);
 }
 

@@ -50,7 +50,9 @@ struct connection::state {
   PGTransactionStatusType transaction_status() const { return PQtransactionStatus(line.get()); }
   void arm(milliseconds limit) { line.arm(steady::now() + limit); }
   void ended(const sql_error& error) {
-    if (error.kind() == sql_kind::connection_lost) broken = true;
+    // A server that has become a standby, or read-only, is of no more use than one that is gone: the next connection
+    // may lead to its successor.
+    if (error.kind() == sql_kind::connection_lost || error.kind() == sql_kind::read_only) broken = true;
   }
 
   settings how;

@@ -57,6 +57,8 @@ conninfo::conninfo(const settings& how) : options_(as_written(how.url)), host_ti
     const int value = std::atoi(seconds->c_str());
     if (value > 0) host_timeout_ = std::chrono::seconds(value);
   }
+  // Several hosts are one database and its standbys: everything here writes.
+  if (hosts_.size() > 1) add_default("target_session_attrs", "read-write");
   if (!how.application_name.empty()) add_default("application_name", how.application_name);
   // A peer that vanished without a word is noticed within half a minute.
   add_default("keepalives_idle", "15");

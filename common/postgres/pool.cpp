@@ -85,6 +85,7 @@ void pool_state::give_back(std::unique_ptr<connection> returned) {
 
 void pool_state::offer(std::unique_ptr<connection> good) {
   if (waiters.empty()) {
+    if (borrowed + idle.size() >= numbers.max_size) return;
     idle.push_back({std::move(good), steady::now()});
     return;
   }
@@ -247,6 +248,13 @@ std::size_t pool::idle_trim(std::chrono::milliseconds unused_for) {
     ++closed;
   }
   return closed;
+}
+
+void pool::set_max_size(std::size_t max_size) {
+  state_->numbers.max_size = std::max<std::size_t>(1, max_size);
+  while (!state_->idle.empty() && state_->borrowed + state_->idle.size() > state_->numbers.max_size)
+    state_->idle.pop_front();
+  state_->grow();
 }
 
 pool_stats pool::stats() const {

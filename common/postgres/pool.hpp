@@ -65,6 +65,8 @@ class pool {
   /// Closes connections that were idle for at least `unused_for`; returns how many.
   std::size_t idle_trim(std::chrono::milliseconds unused_for);
   pool_stats stats() const;
+  /// More at most, or fewer: what is open beyond that is closed when it is idle.
+  void set_max_size(std::size_t max_size);
 
  private:
   std::shared_ptr<detail::pool_state> state_;

@@ -106,6 +106,7 @@ boost::asio::awaitable<void> consumer::run(async::stop_token stop) {
   // After a crash: more than can have been in hand then, in all lanes.
   int suspects = options_.crashes != nullptr && options_.crashes->suspicious() ? options_.batch_size * 10 : 0;
   while (suspects > 0 && !stop.soft_requested()) {
+    if (options_.turned) options_.turned();
     const bool found = co_await one_suspect(stop);
     suspects = found ? suspects - 1 : 0;
   }
@@ -131,6 +132,7 @@ boost::asio::awaitable<void> consumer::run(async::stop_token stop) {
 boost::asio::awaitable<std::size_t> consumer::one_batch(postgres::connection& connection, int limit,
                                                         std::optional<int> cursor) {
   while (true) {
+    if (options_.turned) options_.turned();
     auto current = co_await try_batch(connection, limit, cursor);
     if (current.thrown && is_operating_failure(current.thrown)) std::rethrow_exception(current.thrown);
     if (current.committed || current.messages.empty()) co_return current.messages.size();

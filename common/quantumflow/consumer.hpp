@@ -43,7 +43,8 @@ struct consumer_options {
   std::chrono::milliseconds poll_interval{2000};         ///< how long a wake-up may be missed, ±25 %
   /// After each commit of a batch that held something: how long it took from taking it.
   std::function<void(std::chrono::nanoseconds)> on_batch = {};
-  crash_guard* crashes = nullptr;  ///< the process's; none: a poisonous message is not found
+  crash_guard* crashes = nullptr;     ///< the process's; none: a poisonous message is not found
+  std::function<void()> turned = {};  ///< called before each batch; between two, all waits are bounded
 };
 
 /// One worker of a queue. Several may run side by side in one process or in many; each takes the batch of a lane that

@@ -227,7 +227,7 @@ base::result<std::int64_t> spool::append(spool_entry what) {
   }
 }
 
-base::result<std::optional<spool_entry>> spool::front() {
+base::result<std::optional<spool_entry>> spool::front(std::int64_t after) {
   const std::scoped_lock one_at_a_time(mutex_);
   auto& in = *database_->connection;
   try {
@@ -235,8 +235,9 @@ base::result<std::optional<spool_entry>> spool::front() {
       spool_entry entry;
       bool sound = false;
       {
-        auto oldest = in.prepare(fmt::format("select {} from entry order by sequence limit 1", columns));
-        if (!oldest.step()) return std::optional<spool_entry>();
+        auto oldest =
+            in.prepare(fmt::format("select {} from entry where sequence > ? order by sequence limit 1", columns));
+        if (!oldest.bind(after).step()) return std::optional<spool_entry>();
         entry = entry_of(oldest);
         sound = oldest.integer(5) == checksum_of(entry);
       }

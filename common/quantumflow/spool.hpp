@@ -48,8 +48,9 @@ class spool {
   /// The sequence it got. When the spool is full, entries that may be dropped make room, the oldest first; if that is
   /// not enough, or the disk is full: error `unavailable`, and nothing was kept.
   base::result<std::int64_t> append(spool_entry what);
-  /// The oldest entry; nothing where there is none. An entry whose checksum is wrong is quarantined and passed over.
-  base::result<std::optional<spool_entry>> front();
+  /// The oldest entry behind `after`; nothing where there is none. An entry whose checksum is wrong is quarantined and
+  /// passed over.
+  base::result<std::optional<spool_entry>> front(std::int64_t after = 0);
   base::result<void> remove(std::int64_t sequence);
   /// Sets an entry aside with its reason, for a person to look at.
   base::result<void> quarantine(std::int64_t sequence, const std::string& reason);

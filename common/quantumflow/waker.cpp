@@ -247,6 +247,10 @@ const std::string& waker::last_error() const {
   return state_->listener.last_error();
 }
 
+boost::asio::awaitable<postgres::rows> waker::execute(std::string sql, postgres::params values) {
+  co_return co_await state_->listener.execute(std::move(sql), std::move(values));
+}
+
 boost::asio::awaitable<void> waker::run(async::stop_token stop) {
   co_await state_->listener.run(stop);
 }

@@ -8,7 +8,9 @@
 #include <string>
 
 #include "common/async/stop.hpp"
+#include "common/postgres/params.hpp"
 #include "common/postgres/pool.hpp"
+#include "common/postgres/rows.hpp"
 #include "common/postgres/settings.hpp"
 
 namespace fleet::quantumflow {
@@ -47,6 +49,9 @@ class waker {
   bool listening() const;
   /// Why it does not listen; empty while it does.
   const std::string& last_error() const;
+  /// Runs a statement on the LISTEN connection: for what belongs to a session that lasts. Throws `base::failure` of
+  /// kind `unavailable` while there is none, and what the statement throws.
+  boost::asio::awaitable<postgres::rows> execute(std::string sql, postgres::params values);
 
  private:
   struct state;

@@ -3,6 +3,7 @@
 #include <boost/asio/this_coro.hpp>
 #include <exception>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "common/async/backoff.hpp"
@@ -19,10 +20,18 @@ using boost::asio::awaitable;
 using boost::json::object;
 
 constexpr std::chrono::hours until_woken{1};
+/// Too many proposals wait to be sent: how soon it is tried again, unless something comes in before.
+constexpr std::chrono::seconds until_room{1};
 
 /// The database is away, and not: it said no.
 bool is_away(const base::error& error) {
   return error.kind == base::error_kind::unavailable || error.kind == base::error_kind::timeout;
+}
+
+/// The proposal that an item is, or is about; empty where it is about none.
+std::string proposal_of(const object& body) {
+  const auto* id = body.if_contains("proposal_id");
+  return id != nullptr && id->is_string() ? std::string(id->get_string()) : std::string();
 }
 
 template <class F>
@@ -54,7 +63,11 @@ struct intake::figures {
 };
 
 intake::intake(parts with, std::unique_ptr<quantumflow::spool> spool)
-    : with_(std::move(with)), spool_(std::move(spool)), figures_(std::make_unique<figures>(with_.metrics)) {
+    : with_(std::move(with)),
+      spool_(std::move(spool)),
+      figures_(std::make_unique<figures>(with_.metrics)),
+      away_(with_.log, "spooling", "spooling_ended", "everything was applied"),
+      waits_(with_.log, "spool_waits", "spool_goes_on", "it is replayed again") {
   show();
 }
 
@@ -91,10 +104,7 @@ awaitable<answer> intake::take(kind what, object body) {
       if (!spool_ || reached || !is_away(failure.get())) throw;
       away = failure.get();
     }
-    with_.log.warning("spooling", "the database is away",
-                      {{"kind", to_string(what)},
-                       {"trace_id", base::trace_id_of(messages::read_trace(taken.body))},
-                       {"error", away->message}});
+    away_.occurred(away->message, to_string(what));
   }
   if (const auto* id = taken.body.if_contains("proposal_id")) given.reply["proposal_id"] = *id;
   if (what == kind::proposal) given.reply["status"] = "pending";
@@ -151,27 +161,45 @@ awaitable<void> intake::keep(item what) {
   arrived_.notify();
 }
 
+/// Once through the spool, from its oldest item.
+struct intake::round {
+  std::int64_t at = 0;                 ///< the last item looked at
+  std::set<std::string> waiting = {};  ///< proposals that were passed over: too many wait to be sent
+};
+
 awaitable<void> intake::replay(async::stop_token stop) {
   async::backoff backoff;
   while (!stop.soft_requested()) {
     std::optional<base::error> away;
-    bool more = false;
+    round current;
     try {
-      more = co_await replay_one();
-      if (!more) co_await forget_old_keys();
+      co_await replay_round(stop, current);
+      waits_.over();
+      if (current.waiting.empty()) {
+        co_await forget_old_keys();
+        away_.over();
+      }
       backoff.reset();
     } catch (const base::failure& failure) {
       away = failure.get();
     }
     show();
     if (away) {
-      // A permission or a function that is missing is somebody's to mend; until then, what was acknowledged waits.
-      if (!is_away(*away)) with_.log.error("spool_waits", "the spool cannot be replayed", {{"error", away->message}});
+      if (!is_away(*away)) waits_.occurred(away->message, "replay");
       const auto delay = backoff.next(async::random01());
       co_await stop.sleep_for(delay);
-    } else if (!more) {
-      co_await arrived_.wait_for(until_woken, stop);
+    } else {
+      const std::chrono::milliseconds pause = current.waiting.empty() ? until_woken : until_room;
+      co_await arrived_.wait_for(pause, stop);
     }
+  }
+}
+
+awaitable<void> intake::replay_round(async::stop_token stop, round& current) {
+  while (!stop.soft_requested()) {
+    const auto done = co_await replay_one(current);
+    show();
+    if (done == progress::at_end) co_return;
   }
 }
 
@@ -181,13 +209,13 @@ awaitable<void> intake::forget_old_keys() {
   co_await connection->query("select singularity.trim_accepted($1)", std::move(arguments));
 }
 
-/// False: nothing waits.
-awaitable<bool> intake::replay_one() {
-  if (!spool_) co_return false;
-  auto look = [spool = spool_] { return spool->front(); };
+awaitable<intake::progress> intake::replay_one(round& current) {
+  if (!spool_) co_return progress::at_end;
+  auto look = [spool = spool_, after = current.at] { return spool->front(after); };
   auto front = co_await blocking(std::move(look));
   auto found = value_or_throw(std::move(front));
-  if (!found) co_return false;
+  if (!found) co_return progress::at_end;
+  current.at = found->sequence;
   const auto sequence = found->sequence;
   std::optional<base::error> refused;
   item what;
@@ -199,8 +227,14 @@ awaitable<bool> intake::replay_one() {
   } else {
     what.what = *known;
     what.body = std::move(*body);
+    const auto id = proposal_of(what.body);
+    // Proposals keep their order, and what belongs to one does not overtake it.
+    if (!current.waiting.empty() && (*known == kind::proposal || current.waiting.count(id) != 0)) {
+      if (*known == kind::proposal) current.waiting.insert(id);
+      co_return progress::passed_over;
+    }
+    bool reached = false;
     try {
-      bool reached = false;
       co_await apply_once(std::move(what), reached);
       figures_->replayed.increment();
     } catch (const postgres::sql_error& failure) {
@@ -208,7 +242,12 @@ awaitable<bool> intake::replay_one() {
       if (failure.kind() != sql_kind::invalid_input && failure.kind() != sql_kind::constraint) throw;
       refused = failure.get();
     } catch (const base::failure& failure) {
-      if (is_away(failure.get())) throw;
+      if (is_away(failure.get()) && !reached) throw;
+      if (is_away(failure.get())) {
+        // The database took the question and said that there is no room.
+        current.waiting.insert(id);
+        co_return progress::passed_over;
+      }
       refused = failure.get();
     }
   }
@@ -218,12 +257,12 @@ awaitable<bool> intake::replay_one() {
     auto aside = [spool = spool_, sequence, reason = refused->message] { return spool->quarantine(sequence, reason); };
     const auto done = co_await blocking(std::move(aside));
     value_or_throw(done);
-    co_return true;
+    co_return progress::settled;
   }
   auto forget = [spool = spool_, sequence] { return spool->remove(sequence); };
   const auto done = co_await blocking(std::move(forget));
   value_or_throw(done);
-  co_return true;
+  co_return progress::settled;
 }
 
 }  // namespace fleet::agent::intake

@@ -10,6 +10,7 @@
 #include "common/base/ids.hpp"
 #include "common/postgres/pool.hpp"
 #include "common/quantumflow/spool.hpp"
+#include "common/telemetry/episode.hpp"
 #include "common/telemetry/log.hpp"
 #include "common/telemetry/metrics.hpp"
 #include "singularity_agent/intake/applier.hpp"
@@ -40,8 +41,8 @@ class intake {
   boost::asio::awaitable<answer> take(kind what, boost::json::object body);
 
   /// Applies what the spool holds, in order, until a soft stop. What is refused is set aside in the spool's quarantine;
-  /// while the database is away, or does not let this agent in, everything waits. Also forgets keys that are old.
-  /// Supervise it.
+  /// while the database is away, or does not let this agent in, everything waits; while too many proposals wait to be
+  /// sent, proposals wait and what is behind them goes on. Also forgets keys that are old. Supervise it.
   boost::asio::awaitable<void> replay(async::stop_token stop);
 
  private:
@@ -49,7 +50,10 @@ class intake {
   struct figures;
   boost::asio::awaitable<boost::json::object> apply_once(item what, bool& reached);
   boost::asio::awaitable<void> keep(item what);
-  boost::asio::awaitable<bool> replay_one();
+  struct round;
+  enum class progress { settled, passed_over, at_end };
+  boost::asio::awaitable<progress> replay_one(round& current);
+  boost::asio::awaitable<void> replay_round(async::stop_token stop, round& current);
   boost::asio::awaitable<void> forget_old_keys();
   void show();
   void log_accepted(const boost::json::object& proposal) const;
@@ -57,6 +61,8 @@ class intake {
   parts with_;
   std::shared_ptr<quantumflow::spool> spool_;  ///< shared with calls on the blocking pool that outlive a coroutine
   std::unique_ptr<figures> figures_;
+  telemetry::episode away_;
+  telemetry::episode waits_;
   std::size_t arriving_ = 0;  ///< being written to the spool
   async::event arrived_;
 };

@@ -96,7 +96,18 @@ create view centralcloud.safety_profiles as
   select s.agent_type, nullif(s.instance_id, '') as instance_id, s.profile, s.source, s.updated_at from centralcloud.safety_profile s;
 
 create view centralcloud.audit_entries as
-  select a.audit_id, a.at, a.actor, a.action, a.proposal_id, a.detail from centralcloud.audit_log a;
+  select a.audit_id, a.at, a.actor, a.role, a.action, a.proposal_id, a.detail from centralcloud.audit_log a
+   where a.action <> 'seal';
+comment on view centralcloud.audit_entries is 'Who did what, without what holds the log together.';
+
+create function centralcloud.list_audit(proposal_id text default null, before bigint default null, max int default 100)
+returns setof jsonb language sql stable set timezone = 'UTC' as $$
+  select to_jsonb(v) from centralcloud.audit_entries v
+   where (list_audit.proposal_id is null or v.proposal_id = list_audit.proposal_id)
+     and (list_audit.before is null or v.audit_id < list_audit.before)
+   order by v.audit_id desc limit list_audit.max
+$$;
+comment on function centralcloud.list_audit is 'Audit entries, newest first; before: an audit_id, to page on.';
 
 create function centralcloud.list_proposals(status text default null, max int default 100) returns setof jsonb
 language sql stable set timezone = 'UTC' as $$
@@ -133,7 +144,8 @@ create function centralcloud.proposal_story(proposal_id text) returns jsonb lang
                      order by m.sample_id desc limit 1000) s),
       'rollback', (select to_jsonb(r) - 'proposal_id' from centralcloud.rollback r where r.proposal_id = p.proposal_id),
       'audit', (select coalesce(jsonb_agg(to_jsonb(a) - 'proposal_id' order by a.audit_id), '[]') from (
-                  select * from centralcloud.audit_log l where l.proposal_id = p.proposal_id
+                  select * from centralcloud.audit_entries l
+                   where l.proposal_id = p.proposal_id and l.action not in ('step', 'agent_step')
                    order by l.audit_id desc limit 1000) a))
     from centralcloud.proposals v join centralcloud.proposal p using (proposal_id)
    where v.proposal_id = proposal_story.proposal_id

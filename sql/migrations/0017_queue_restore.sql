@@ -81,6 +81,7 @@ begin
   update quantumflow.segment set closed_at = null, truncated_at = clock_timestamp(), held_by = null, held_since = null;
   update quantumflow.origin set rebased_at = clock_timestamp(),
     system_identifier = (select system_identifier from pg_control_system());
+  perform centralcloud.audit(session_user, 'rebase', null, jsonb_build_object('pending_messages', pending));
   return pending;
 end $$;
 comment on function quantumflow.rebase is

@@ -73,6 +73,7 @@ begin
   execute format('alter role %I login password %L', role, password);
   if not pg_has_role(role, 'singularity_agent', 'member') then execute format('grant singularity_agent to %I', role); end if;
   insert into quantumflow.instance_role (role_name, instance_id) values (role, enroll.instance_id);
+  perform centralcloud.audit(session_user, 'enroll', null, jsonb_build_object('instance_id', enroll.instance_id, 'role', role));
   return role;
 end $$;
 
@@ -89,6 +90,8 @@ create function quantumflow.rotate_password(instance_id text, password text) ret
 declare role text := quantumflow.enrolled_role(instance_id);
 begin
   execute format('alter role %I password %L', role, password);
+  perform centralcloud.audit(session_user, 'rotate_password', null,
+    jsonb_build_object('instance_id', rotate_password.instance_id, 'role', role));
   return role;
 end $$;
 
@@ -98,6 +101,7 @@ declare role text := quantumflow.enrolled_role(instance_id);
 begin
   delete from quantumflow.instance_role r where r.instance_id = unenroll.instance_id;
   execute format('drop role %I', role);
+  perform centralcloud.audit(session_user, 'unenroll', null, jsonb_build_object('instance_id', unenroll.instance_id, 'role', role));
   return role;
 end $$;
 
@@ -182,15 +186,15 @@ begin
         record_watch report_metrics tell_metrics told_metrics unreported_samples mark_reported mark_unreportable
         request_rollback next_rollback begin_rollback postpone_rollback finish_rollback open_vote answer_vote
         mark_vote_cast waiting_votes next_vote fail_vote put_safety_profile safety_profiles put_pattern patterns
-        steps_since accept_once trim_accepted'),
+        steps_since accept_once trim_accepted claim_instance renew_claim release_claim'),
       ('singularity', 'singularity_agent, centralcloud, centralcloud_readonly', 'list_proposals story depths'),
       ('centralcloud', 'singularity_agent', 'heartbeat'),
       ('centralcloud', 'centralcloud',
        'receive_proposal open_vote take_waiting_proposal record_vote take_due_vote decide confirmed_code_changes record_sample record_assessment
         rollback_record change_to_roll_back start_rollback confirm_due_change take_silent_change
         confirmed_measures next_due_ms find_pattern pattern_candidates record_pattern step_pattern set_safety_profile
-        get_safety_profile'),
-      ('centralcloud', 'centralcloud, centralcloud_readonly', 'list_proposals list_instances list_patterns proposal_story')
+        get_safety_profile seal_audit audit_reload'),
+      ('centralcloud', 'centralcloud, centralcloud_readonly', 'list_proposals list_instances list_patterns proposal_story list_audit')
     ) g(schema, roles, names) cross join lateral regexp_split_to_table(g.names, '\s+') n(name)
   loop
     for fn in select p.oid from pg_proc p where p.pronamespace = entry.schema::regnamespace and p.proname = entry.name loop
@@ -205,10 +209,21 @@ end $$;
 grant execute on function quantumflow.session_instance() to singularity_agent, centralcloud, centralcloud_readonly;
 grant execute on function quantumflow.beginning(), quantumflow.unclaimed(), quantumflow.wake_channel(int) to centralcloud, centralcloud_readonly;
 
+create function centralcloud.audit_migration() returns trigger language plpgsql as $$
+begin
+  perform centralcloud.audit(new.applied_by, 'migrate', null,
+    jsonb_build_object('version', new.version, 'title', new.title, 'checksum', new.checksum));
+  return null;
+end $$;
+alter function centralcloud.audit_migration() owner to quantumflow_owner;
+revoke all on function centralcloud.audit_migration() from public;
+
 -- Made by `migrate` before the first migration.
 do $$
 begin
   if to_regprocedure('quantumflow.schema_version()') is not null then
+    create trigger audited after insert on quantumflow.schema_migration
+      for each row execute function centralcloud.audit_migration();
     grant execute on function quantumflow.schema_version() to singularity_agent, centralcloud, centralcloud_readonly;
     grant select on quantumflow.schema_migration to singularity_agent;
   end if;

@@ -138,6 +138,7 @@ void private_postgres::initialize() {
   conf << "listen_addresses = '127.0.0.1'\nunix_socket_directories = '" << directory_ << "'\n"
        << "max_connections = 100\nshared_buffers = '32MB'\n"
        << "fsync = " << (options_.fsync ? "on" : "off") << "\n";
+  if (options_.standby) std::ofstream(directory_ + "/data/standby.signal").flush();
   for (const auto& [name, value] : options_.settings) conf << name << " = '" << value << "'\n";
 }
 

@@ -10,6 +10,7 @@ namespace fleet::test {
 
 struct private_postgres_options {
   bool fsync = false;
+  bool standby = false;  ///< a hot standby of nobody: reads only, until `select pg_promote()`
   std::map<std::string, std::string> settings = {};  ///< further ones of postgresql.conf
 };
 

@@ -125,6 +125,12 @@ TEST_CASE("connection: the session is set up, and large parameters and results p
   CHECK(on.query("select $1::text || 'y' as t", make_params(large)).single().text("t").size() == large.size() + 1);
 }
 
+TEST_CASE("connection: either end notices within half a minute that the other is gone without a word") {
+  session on(to(private_postgres::shared().tcp_url()));
+  CHECK(on.query("show tcp_keepalives_idle").single().get<std::string>(0) == "15");
+  CHECK(on.query("show tcp_user_timeout").single().get<std::string>(0) == "20000");
+}
+
 TEST_CASE("connection: statement failures have their kind and leave the connection usable") {
   session on;
   on.run(on.db->run_script("create temp table t (id int primary key, v int not null); insert into t values (1, 1)"));

@@ -41,9 +41,12 @@ class intake_fixture : public agent_fixture {
   agent::intake::answer take(kind what, const std::string& body) {
     return run(io, taking->take(what, boost::json::parse(body).as_object()));
   }
-  void replay() {
+  void start_replay() {
     ++running;
     boost::asio::co_spawn(io, taking->replay(stop.token()), [this](std::exception_ptr) { --running; });
+  }
+  void replay() {
+    start_replay();
     const bool empty = run_until(io, [this] { return spool->stats().entries == 0; });
     CHECK(empty);
   }
@@ -103,7 +106,8 @@ TEST_CASE("intake: without a database it is kept, and applied in order, once, wh
   // What comes now goes behind them, although the database is there.
   CHECK(with.take(kind::proposal, agent_fixture::proposal("p3")).spooled);
   with.replay();
-  CHECK(with.psql("select string_agg(proposal_id, ',' order by submitted_at) from singularity.proposal") == "p1,p2,p3");
+  CHECK(with.psql("select string_agg(proposal_id, ',' order by submitted_at) from singularity.proposal where "
+                  "proposal_id like 'p%'") == "p1,p2,p3");
   CHECK(with.psql("select pending from quantumflow.get_queue_stats('patterns_for_aggregator_queue')") == "1");
   CHECK(with.psql("select count(*) from singularity.accepted") == "5");
   CHECK_FALSE(with.take(kind::proposal, agent_fixture::proposal("p4")).spooled);
@@ -217,4 +221,53 @@ TEST_CASE("intake: cut connections double nothing and lose nothing") {
   with.replay();
   CHECK(with.psql("select pending from quantumflow.get_queue_stats('patterns_for_aggregator_queue')") ==
         std::to_string(count));
+}
+
+TEST_CASE("intake: while too many proposals wait, they wait in the spool, and what is behind them goes on") {
+  intake_fixture with("intake_full");
+  // One place is left.
+  with.psql(
+      "select singularity.submit('agent-1', ('{\"proposal_id\": \"other-' || n || '\", \"agent_type\": \"T\", "
+      "\"code_change\": {}, \"impact_score\": 1, \"risk_score\": 1, \"safety_profile\": {}, \"priority_score\": "
+      "1}')::jsonb, "
+      "1000) from generate_series(1, 999) n");
+  const auto metrics_of = [&](const std::string& id) {
+    return with.take(kind::proposal_metrics, R"({"proposal_id":")" + id + R"(","metrics":{"error_rate":0.1}})").spooled;
+  };
+  for (const auto* id : {"p1", "p2", "p3"}) CHECK(with.take(kind::proposal, agent_fixture::proposal(id)).spooled);
+  CHECK(metrics_of("p2"));
+  CHECK(with.take(kind::pattern, pattern).spooled);
+  with.reopen(with.pool);
+  with.start_replay();
+  // p1 has the only place: p2, p3 and what belongs to p2 stay, the pattern does not.
+  CHECK(run_until(with.io, [&] { return with.spool->stats().entries == 3; }));
+  CHECK(with.psql("select string_agg(proposal_id, ',') from singularity.proposal where proposal_id like 'p%'") == "p1");
+  CHECK(with.psql("select published_total from quantumflow.get_queue_stats('patterns_for_aggregator_queue')") == "1");
+  // There is room again.
+  with.psql("update singularity.proposal set status = 'consensus_failed'");
+  CHECK(run_until(with.io, [&] { return with.spool->stats().entries == 0; }));
+  CHECK(with.psql("select string_agg(proposal_id, ',' order by submitted_at) from singularity.proposal where "
+                  "proposal_id like 'p%'") == "p1,p2,p3");
+  // Metrics of one that was not applied yet are refused for what they are, not for having come too early.
+  const auto aside = with.spool->quarantined().value();
+  REQUIRE(aside.size() == 1);
+  CHECK_THAT(aside[0].reason, Catch::Contains("proposal 'p2' is pending"));
+}
+
+TEST_CASE("intake: a spooled proposal whose id is taken by other content is set aside, and named") {
+  intake_fixture with("intake_conflict");
+  CHECK(with.take(kind::proposal, agent_fixture::proposal("p1")).spooled);
+  CHECK(with.take(kind::pattern, pattern).spooled);
+  auto other = boost::json::parse(agent_fixture::proposal("p1")).as_object();
+  other["impact_score"] = 1;
+  other["risk_score"] = 1;
+  with.psql("select singularity.submit('" + with.self.str() + "', '" + boost::json::serialize(other) +
+            "'::jsonb || '{\"priority_score\": 1}', 10)");
+  with.reopen(with.pool);
+  with.replay();
+  const auto aside = with.spool->quarantined().value();
+  REQUIRE(aside.size() == 1);
+  CHECK_THAT(aside[0].reason, Catch::Contains("there is a proposal 'p1' with other content"));
+  CHECK(with.psql("select impact_score from singularity.proposal") == "1");
+  CHECK(with.psql("select published_total from quantumflow.get_queue_stats('patterns_for_aggregator_queue')") == "1");
 }

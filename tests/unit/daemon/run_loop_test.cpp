@@ -4,6 +4,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <catch2/catch.hpp>
@@ -169,4 +170,46 @@ TEST_CASE("run loop: the watchdog is fed at half its interval, from the loop") {
     }
   });
   CHECK(fed >= 3);
+}
+
+TEST_CASE("run loop: a loop that hangs, or a worker that is stuck, starves the watchdog") {
+  notify_socket manager;
+  ::setenv("WATCHDOG_USEC", "20000", 1);
+  std::vector<std::string> lines;
+  auto options = quiet();
+  options.log = telemetry::logger::to_sink([&](std::string_view line) { lines.emplace_back(line); });
+  std::optional<std::string> stuck;
+  daemon::run_loop(options, [&](daemon::loop& loop) -> asio::awaitable<void> {
+    loop.watch([&] { return stuck; });
+    const auto fed_within = [&](int rounds) -> asio::awaitable<bool> {
+      manager.received();
+      std::size_t fed = 0;
+      for (int i = 0; i < rounds && fed == 0; ++i) {
+        co_await sleep(5ms);
+        fed = count_of(manager.received(), "WATCHDOG=1");
+      }
+      co_return fed > 0;
+    };
+    const bool before = co_await fed_within(500);
+    CHECK(before);
+    // The loop hangs for five intervals: nothing is sent meanwhile, whatever becomes due.
+    manager.received();
+    ::usleep(100'000);
+    CHECK(manager.received().empty());
+    stuck = "worker votes/0 has not turned";
+    co_await sleep(30ms);
+    const bool while_stuck = co_await fed_within(20);
+    CHECK_FALSE(while_stuck);
+    stuck.reset();
+    const bool after = co_await fed_within(500);
+    CHECK(after);
+    stuck = "a stop has bounds of its own";
+    loop.request_stop("a test");
+    const bool stopping = co_await fed_within(500);
+    CHECK(stopping);
+  });
+  const auto told = std::count_if(lines.begin(), lines.end(), [](const auto& line) {
+    return line.find("votes/0 has not turned") != std::string::npos;
+  });
+  CHECK(told == 1);
 }

@@ -1,12 +1,15 @@
 #include "common/daemon/supervisor.hpp"
 
+#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <catch2/catch.hpp>
+#include <map>
 
 #include "common/base/error.hpp"
+#include "common/daemon/worker_group.hpp"
 
 using namespace fleet;
 using namespace std::chrono_literals;
@@ -46,6 +49,11 @@ struct fixture {
   daemon::supervision rules;
   std::unique_ptr<daemon::supervisor> under_test;
 };
+
+asio::awaitable<void> sleep(std::chrono::milliseconds duration) {
+  asio::steady_timer timer(co_await asio::this_coro::executor, duration);
+  co_await timer.async_wait(asio::use_awaitable);
+}
 
 }  // namespace
 
@@ -110,6 +118,28 @@ TEST_CASE("supervisor: what is away is waited for without end") {
   CHECK(with.health.missing()[0].reason == "the database is away");
 }
 
+TEST_CASE("supervisor: what is away for many workers is told once, and once more when all go on") {
+  fixture with;
+  bool away = true;
+  int runs = 0;
+  for (int i = 0; i < 20; ++i) {
+    with.under_test->supervise("w" + std::to_string(i), [&](async::stop_token stop) -> asio::awaitable<void> {
+      ++runs;
+      if (away) throw base::failure(base::make_error(base::error_kind::timeout, "no answer"));
+      co_await stop.sleep_for(1h);
+    });
+  }
+  REQUIRE(with.until([&] { return runs >= 100; }));
+  REQUIRE(with.lines.size() == 1);
+  CHECK(with.lines[0].find("workers_wait") != std::string::npos);
+  away = false;
+  REQUIRE(with.until([&] { return with.health.ready(); }));
+  REQUIRE(with.lines.size() == 2);
+  CHECK(with.lines[1].find("workers_go_on") != std::string::npos);
+  with.stop.request_soft();
+  CHECK(with.until([&] { return with.under_test->running() == 0; }));
+}
+
 TEST_CASE("supervisor: a soft stop ends the wait for a restart") {
   fixture with;
   int runs = 0;
@@ -164,4 +194,64 @@ TEST_CASE("supervisor: a worker that returns has ended") {
   CHECK(with.until([&] { return with.under_test->running() == 0; }));
   CHECK(runs == 1);
   CHECK(with.health.ready());
+}
+
+TEST_CASE("supervisor: a worker that does not turn any more is stuck, whatever else runs") {
+  fixture with;
+  bool hangs = false;
+  const auto turned = with.under_test->watch_turns("w", 50ms);
+  with.under_test->watch_turns("other", 50ms);
+  with.under_test->supervise("w", [&](async::stop_token stop) -> asio::awaitable<void> {
+    while (!stop.soft_requested()) {
+      if (!hangs) turned();
+      co_await stop.sleep_for(2ms);
+    }
+  });
+  with.under_test->supervise("other", [](async::stop_token) -> asio::awaitable<void> { co_return; });
+  // One that has ended is not stuck, and one that turns is not, however long.
+  REQUIRE(with.until([&] { return with.under_test->running() == 1; }));
+  const auto later = std::chrono::steady_clock::now() + 120ms;
+  bool ever = false;
+  REQUIRE(with.until([&] {
+    ever = ever || with.under_test->stuck().has_value();
+    return std::chrono::steady_clock::now() > later;
+  }));
+  CHECK_FALSE(ever);
+  hangs = true;
+  REQUIRE(with.until([&] { return with.under_test->stuck().has_value(); }));
+  CHECK(with.under_test->stuck()->find("worker w has not turned") != std::string::npos);
+  hangs = false;
+  CHECK(with.until([&] { return !with.under_test->stuck(); }));
+  with.stop.request_soft();
+  CHECK(with.until([&] { return with.under_test->running() == 0; }));
+}
+
+TEST_CASE("worker group: grows and shrinks while it runs, and a worker that is too many finishes first") {
+  fixture with;
+  std::map<std::string, int> runs;
+  std::vector<std::string> ended;
+  bool busy = true;
+  const auto make = [&](const std::string& name) {
+    return [&, name](async::stop_token stop) -> asio::awaitable<void> {
+      ++runs[name];
+      while (!stop.soft_requested() || busy) co_await sleep(2ms);
+      ended.push_back(name);
+    };
+  };
+  daemon::worker_group group(with.io.get_executor(), *with.under_test, with.stop.token(), "q", make);
+  group.resize(3);
+  REQUIRE(with.until([&] { return runs.size() == 3; }));
+  CHECK(runs == std::map<std::string, int>{{"q/0", 1}, {"q/1", 1}, {"q/2", 1}});
+  group.resize(1);
+  CHECK(group.size() == 1);
+  CHECK(with.under_test->running() == 3);
+  busy = false;
+  REQUIRE(with.until([&] { return with.under_test->running() == 1; }));
+  std::sort(ended.begin(), ended.end());
+  CHECK(ended == std::vector<std::string>{"q/1", "q/2"});
+  group.resize(2);
+  REQUIRE(with.until([&] { return runs["q/1"] == 2; }));
+  CHECK(runs["q/0"] == 1);
+  with.stop.request_soft();
+  CHECK(with.until([&] { return with.under_test->running() == 0; }));
 }

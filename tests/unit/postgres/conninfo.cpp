@@ -46,6 +46,12 @@ TEST_CASE("conninfo: hosts are counted, named and left out") {
   CHECK(rest.at("target_session_attrs") == "read-write");
 }
 
+TEST_CASE("conninfo: of several hosts the one that can be written to is meant, unless the url says otherwise") {
+  CHECK(map_of(of("host=a,b")).at("target_session_attrs") == "read-write");
+  CHECK(map_of(of("host=a,b target_session_attrs=any")).at("target_session_attrs") == "any");
+  CHECK(map_of(of("host=a")).count("target_session_attrs") == 0);
+}
+
 TEST_CASE("conninfo: one port serves all hosts, also when some are left out") {
   const auto rest = map_of(of("host=a,b,c port=7"), {0});
   CHECK(rest.at("host") == "b,c");
