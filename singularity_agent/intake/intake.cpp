@@ -24,6 +24,17 @@ bool is_away(const base::error& error) {
   return error.kind == base::error_kind::unavailable || error.kind == base::error_kind::timeout;
 }
 
+/// The spool's own trouble (a full disk) is not the database being away: somebody has to be told.
+template <class T>
+auto from_spool(base::result<T> answer) {
+  if (!answer) {
+    auto trouble = answer.error();
+    trouble.kind = base::error_kind::internal;
+    throw base::failure(std::move(trouble));
+  }
+  return value_or_throw(std::move(answer));
+}
+
 template <class F>
 auto blocking(F call) -> awaitable<std::invoke_result_t<F&>> {
   const auto executor = co_await boost::asio::this_coro::executor;
@@ -175,7 +186,7 @@ awaitable<bool> intake::replay_one() {
   if (!spool_) co_return false;
   auto look = [spool = spool_] { return spool->front(); };
   auto front = co_await blocking(std::move(look));
-  auto found = value_or_throw(std::move(front));
+  auto found = from_spool(std::move(front));
   if (!found) co_return false;
   const auto sequence = found->sequence;
   std::optional<base::error> refused;
@@ -205,13 +216,13 @@ awaitable<bool> intake::replay_one() {
     with_.log.error("spool_quarantined", "an item of the spool was refused and set aside",
                     {{"kind", found->kind}, {"sequence", sequence}, {"error", refused->message}});
     auto aside = [spool = spool_, sequence, reason = refused->message] { return spool->quarantine(sequence, reason); };
-    const auto done = co_await blocking(std::move(aside));
-    value_or_throw(done);
+    auto done = co_await blocking(std::move(aside));
+    from_spool(std::move(done));
     co_return true;
   }
   auto forget = [spool = spool_, sequence] { return spool->remove(sequence); };
-  const auto done = co_await blocking(std::move(forget));
-  value_or_throw(done);
+  auto done = co_await blocking(std::move(forget));
+  from_spool(std::move(done));
   co_return true;
 }
 
