@@ -105,13 +105,13 @@ std::string suite_folder() {
   return std::string(root != nullptr ? root : FLEET_SOURCE_DIR) + "/tests/system/faults";
 }
 
-campaign_result run_campaign(const campaign_options& options) {
-  campaign_result result;
-  result.directory = new_directory();
-  say(fmt::format("seed {}, in {}", options.seed, result.directory));
+namespace {
+
+/// Everything but the files, which the fleet and its file system must have left first.
+void run_in(campaign_result& result, const campaign_options& options) {
   history record(result.directory + "/history.jsonl");
   world fleet({result.directory, options.agent_environment, options.mutation});
-  sql_session admin(fleet.admin_url(), "checker");
+  sql_session admin(fleet.admin_url(), "checker", std::chrono::seconds(120));
   prepare_facts(admin);
   fleet.start_all();
   std::map<std::string, std::string> skipped;
@@ -121,7 +121,7 @@ campaign_result run_campaign(const campaign_options& options) {
     load calls(fleet, record, load_for(options));
     injector faults({fleet, record, calls, watch});
     watch.phase("idle");
-    std::this_thread::sleep_for(options.minutes > 0 ? std::chrono::seconds(20) : std::chrono::seconds(5));
+    std::this_thread::sleep_for(options.minutes > 0 ? std::chrono::seconds(20) : std::chrono::seconds(4));
     watch.phase("load");
     calls.start();
     std::this_thread::sleep_for(std::chrono::seconds(3));
@@ -140,13 +140,20 @@ campaign_result run_campaign(const campaign_options& options) {
   result.report = report({injected, skipped, invariants.size(), result.violations.size(), fleet.proxy.connections(),
                           fleet.proxy.dropped_commits()},
                          admin);
-  if (result.violations.empty()) {
-    fleet.agents.clear();
-    std::error_code ignored;
-    fs::remove_all(result.directory, ignored);
-  } else {
+  if (!result.violations.empty())
     shell(fmt::format("pg_dump -Fc -f '{}/database.dump' '{}'", result.directory, fleet.admin_url()));
-  }
+}
+
+}  // namespace
+
+campaign_result run_campaign(const campaign_options& options) {
+  campaign_result result;
+  result.directory = new_directory();
+  say(fmt::format("seed {}, in {}", options.seed, result.directory));
+  run_in(result, options);
+  const bool keep = !result.violations.empty() || std::getenv("FLEET_KEEP") != nullptr;
+  std::error_code ignored;
+  if (!keep) fs::remove_all(result.directory, ignored);
   return result;
 }
 

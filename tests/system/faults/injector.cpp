@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <memory>
 #include <thread>
 
@@ -36,16 +37,31 @@ void injector::inject(const planned_fault& fault) {
   entry begun{.kind = "fault", .who = fault.target, .op = name, .answer = "begun"};
   begun.detail["planned_ms"] = fault.lasts.count();
   with_.record.add(std::move(begun));
-  with_.watch.phase("");
-  carry_out(fault);
+  with_.watch.phase(fault.kind == fault_kind::calm ? "load" : "");
+  try {
+    carry_out(fault);
+  } catch (const std::exception& error) {
+    undo(error.what());
+  }
   with_.record.add({.kind = "fault", .who = fault.target, .op = name, .answer = "ended"});
   if (skipped_.count(name) == 0) ++injected_[name];
   wait_for_recovery(fault);
   with_.watch.phase("load");
 }
 
+/// The suite itself failed in the middle of a fault: the run goes on, and the failure breaks an invariant.
+void injector::undo(const std::string& why) {
+  entry made{.kind = "exit", .who = "the suite", .op = why, .answer = "unexpected"};
+  with_.record.add(std::move(made));
+  with_.fleet.proxy.clear();
+  with_.fleet.postgres.start();
+  with_.calls.resume();
+}
+
 void injector::carry_out(const planned_fault& fault) {
   switch (fault.kind) {
+    case fault_kind::calm:
+      return let_pass(fault.lasts);
     case fault_kind::kill_daemon:
     case fault_kind::stop_daemon:
     case fault_kind::freeze_daemon:
@@ -156,7 +172,9 @@ void injector::on_database(const planned_fault& fault) {
     sql_session holder(with_.fleet.admin_url(), "holder");
     holder.query("begin isolation level repeatable read");
     holder.query("select pg_current_xact_id(), count(*) from pg_class");
-    let_pass(fault.lasts);
+    // Idle in a transaction, the session would be ended after a minute.
+    for (const auto end = steady::now() + fault.lasts; steady::now() < end; let_pass(milliseconds(500)))
+      holder.query("select 1");
     holder.query("commit");
     return;
   }
@@ -267,48 +285,51 @@ void injector::poison_burst() {
       "unnest('{agent-0,agent-1,agent-2}'::text[]) r");
 }
 
-/// False where something is lacking, which `lacking` then names.
-bool injector::recovered(double ended, std::string& lacking) {
+/// What still waits of what was there when the fault ended; "" where all is handled.
+std::string injector::work_left(double ended) {
   auto& fleet = with_.fleet;
   for (const auto& name : fleet.names()) {
-    if (!fleet.process(name).running()) {
-      lacking = name + " does not run";
-      return false;
-    }
-    lacking = name + " is not ready";
-    if (!fleet.ready(name)) return false;
+    if (!fleet.process(name).running()) return name + " does not run";
     if (!fleet.is_agent(name)) continue;
     std::string metrics;
-    lacking = name + " has something in its spool";
     fleet.ask(name, "/metrics", &metrics);
-    if (metrics.find("singularity_spool_entries 0\n") == std::string::npos) return false;
+    if (metrics.find("singularity_spool_entries 0\n") == std::string::npos) return name + " has something in its spool";
   }
-  lacking = "messages wait that were there when the fault ended";
   try {
     sql_session admin(fleet.admin_url(), "recovery");
     const auto waiting =
         admin.value("select count(*) from quantumflow.unread where enqueued_at < to_timestamp($1::float8)",
                     postgres::make_params(ended));
-    return waiting == "0";
+    return waiting == "0" ? "" : waiting + " messages wait";
   } catch (const std::exception& error) {
-    lacking = error.what();
-    return false;
+    return error.what();
   }
+}
+
+std::string injector::not_ready() {
+  for (const auto& name : with_.fleet.names())
+    if (!with_.fleet.ready(name)) return name + " is not ready";
+  return {};
 }
 
 void injector::wait_for_recovery(const planned_fault& fault) {
   const double ended = now();
-  std::string lacking, now_lacking;
-  const auto deadline = steady::now() + recovery_limit * patience();
-  bool done = false;
-  while (!(done = recovered(ended, now_lacking)) && steady::now() < deadline) {
-    lacking = now_lacking;
-    let_pass(milliseconds(50));
-  }
   entry made{.kind = "recovery", .who = fault.target, .op = std::string(to_string(fault.kind))};
-  made.answer = done ? "done" : "not";
-  made.detail["seconds"] = now() - ended;
-  if (!lacking.empty()) made.detail["lacking"] = lacking;  // last of all
+  const auto deadline = steady::now() + recovery_limit * patience();
+  const auto wait_for = [&](const char* figure, const std::function<std::string()>& lacking) {
+    auto left = lacking();
+    while (!left.empty() && steady::now() < deadline) {
+      made.detail["lacking"] = left;  // last of all
+      let_pass(milliseconds(50));
+      left = lacking();
+    }
+    made.detail[figure] = now() - ended;
+    return left.empty();
+  };
+  // A daemon says that it is ready again only some seconds after its workers are; its work is not to wait for that.
+  const bool worked = wait_for("seconds", [&] { return work_left(ended); });
+  const bool ready = wait_for("ready_seconds", [&] { return not_ready(); });
+  made.answer = worked && ready ? "done" : "not";
   with_.record.add(std::move(made));
   // A daemon that gave up is an error of its own; the rest of the run needs it.
   for (const auto& name : with_.fleet.names()) {

@@ -31,6 +31,7 @@ class injector {
 
  private:
   void carry_out(const planned_fault& fault);
+  void undo(const std::string& why);
   void on_daemon(const planned_fault& fault);
   void on_connections(const planned_fault& fault);
   void on_database(const planned_fault& fault);
@@ -46,7 +47,8 @@ class injector {
   void start(const std::string& daemon);
   void expect_exit(const std::string& daemon, const std::string& op, int expected, int actual);
   void wait_for_recovery(const planned_fault& fault);
-  bool recovered(double ended, std::string& lacking);
+  std::string work_left(double ended);
+  std::string not_ready();
   void skip(const planned_fault& fault, const std::string& why);
 
   injection_parts with_;

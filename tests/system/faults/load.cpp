@@ -129,16 +129,19 @@ sql_session& load::session(const std::string& of) {
   return *sessions_.at(of);
 }
 
-std::string load::recent(caller& as) {
+std::string load::recent(caller& as, const std::string& part) {
   const std::scoped_lock lock(mutex_);
-  if (proposed_.empty()) return {};
-  const auto latest = std::min<std::size_t>(proposed_.size(), 8);
-  return proposed_[proposed_.size() - 1 - as.random() % latest];
+  std::vector<std::string> fitting;
+  for (const auto& each : proposed_)
+    if (each.find(part) != std::string::npos) fitting.push_back(each);
+  return fitting.empty() ? std::string() : fitting[as.random() % fitting.size()];
 }
 
 void load::remember(const std::string& subject) {
+  constexpr std::size_t kept = 12;
   const std::scoped_lock lock(mutex_);
   proposed_.push_back(subject);
+  if (proposed_.size() > kept) proposed_.pop_front();
 }
 
 void load::count_spooled(const std::string& agent, const std::string& answer) {

@@ -2,6 +2,7 @@
 #pragma once
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -72,7 +73,8 @@ class load {
   void take(caller& as, std::uint64_t n);
   void operate(caller& as, std::uint64_t n);
   sql_session& session(const std::string& of);
-  std::string recent(caller& as);  ///< one of the latest proposals, empty where there is none
+  /// One of the latest proposals whose name holds `part`; empty where there is none.
+  std::string recent(caller& as, const std::string& part = {});
   void remember(const std::string& subject);
   void count_spooled(const std::string& agent, const std::string& answer);
 
@@ -83,7 +85,7 @@ class load {
   std::atomic<bool> taking_{true};
   std::atomic<bool> paused_{false};
   mutable std::mutex mutex_;
-  std::vector<std::string> proposed_;
+  std::deque<std::string> proposed_;  ///< the latest
   std::map<std::string, int> spooled_;
   std::map<std::string, std::unique_ptr<sql_session>> sessions_;
   int bursts_ = 0;

@@ -24,7 +24,7 @@ void load::feed(caller& as, std::uint64_t n) {
   const auto number = as.name.substr(as.name.size() - 1);
   const auto agent = "agent-" + number;
   if (as.chance() < 0.4) {
-    const auto proposal = recent(as);
+    const auto proposal = recent(as, "-" + number + "-");
     if (!proposal.empty()) {
       const auto mark = static_cast<std::int64_t>(n) * 10 + number.front() - '0';
       const json::object metrics{{"success_rate", 0.98}, {"mark", mark}};

@@ -53,8 +53,11 @@ int main(int argc, char** argv) {
     options::store(parsed, given);
     if (given.count("variant") + given.count("variants") > 0) return run_variants(given);
     if (given.count("minutes") + given.count("fault") > 0 || !given["seed"].defaulted()) return run_long(given);
-  } catch (const std::exception& error) {
+  } catch (const options::error& error) {
     std::cerr << error.what() << "\n" << known;
+    return 2;
+  } catch (const std::exception& error) {
+    std::cerr << error.what() << "\n";
     return 2;
   }
   return Catch::Session().run(argc, argv);

@@ -40,11 +40,22 @@ std::string report(const report_parts& of, sql_session& admin) {
       (3, 'changes applied', (select count(*) from faults.git_commit where kind = 'apply')),
       (4, 'rollbacks completed', (select count(*) from singularity.rollback where state = 'completed')),
       (5, 'dead letters (all of them bad)', (select count(*) from quantumflow.dead_letter)),
-      (6, 'set aside by spools', (select count(*) from faults.quarantined))) v(place, what, n) order by place)");
-  text += table(admin, "recovery after a fault, seconds: p50, max (fault)", R"(
-    select percentile_cont(0.5) within group (order by s)::numeric(8, 2), max(s)::numeric(8, 2),
-           '(' || (array_agg(op order by s desc))[1] || ')'
-      from (select op, (detail ->> 'seconds')::float8 as s from faults.history where kind = 'recovery' and op <> 'settle') r)");
+      (6, 'set aside by spools', (select count(*) from faults.quarantined)),
+      (7, 'writes lost in power cuts', (select coalesce(sum((detail ->> 'writes_undone')::int), 0) from faults.history where op = 'power_cut'))) v(place, what, n) order by place)");
+  text += table(
+      admin, "recovery after a fault, seconds until what waited is handled (p50, max), until all say ready (p50, max)",
+      R"(
+    select rpad(case when grouping(op) = 1 then 'all' else op end, 20),
+           percentile_cont(0.5) within group (order by s)::numeric(8, 2), max(s)::numeric(8, 2),
+           percentile_cont(0.5) within group (order by r)::numeric(8, 2), max(r)::numeric(8, 2)
+      from (select op, (detail ->> 'seconds')::float8 as s, (detail ->> 'ready_seconds')::float8 as r
+              from faults.history where kind = 'recovery' and op <> 'settle') t
+     group by grouping sets ((op), ()) order by grouping(op) desc, max(s) desc)");
+  text += table(admin, "seconds from a proposal's sending to its decision, all votes: p50, p99, max", R"(
+    select percentile_cont(0.5) within group (order by s)::numeric(8, 3), percentile_cont(0.99) within group (order by s)::numeric(8, 3),
+           max(s)::numeric(8, 3)
+      from (select extract(epoch from d.decided_at - s.at) as s from centralcloud.decision d
+              join singularity.proposal_step s on s.proposal_id = d.proposal_id and s.to_state = 'sent_for_consensus') t)");
   text += table(admin, "daemons: CPU % p50 and max, RSS MiB max, descriptors max, log bytes/s max", R"(
     select rpad(op, 8), rpad(split_part(who, '-', 1), 12),
            percentile_cont(0.5) within group (order by (detail ->> 'cpu_percent')::float8)::numeric(8, 1),

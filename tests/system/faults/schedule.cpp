@@ -20,8 +20,9 @@ struct traits {
 };
 
 using aim = traits::aim;
-constexpr std::array<traits, 26> all_faults = {
-    {{fault_kind::kill_daemon, "kill_daemon", aim::any_daemon, 800, 4'000},
+constexpr std::array<traits, 27> all_faults = {
+    {{fault_kind::calm, "calm", aim::nobody, 8'000, 30'000},
+     {fault_kind::kill_daemon, "kill_daemon", aim::any_daemon, 800, 4'000},
      {fault_kind::stop_daemon, "stop_daemon", aim::any_daemon, 500, 4'000},
      {fault_kind::freeze_daemon, "freeze_daemon", aim::any_daemon, 3'000, 30'000},
      {fault_kind::restart_postgres, "restart_postgres", aim::nobody, 100, 3'000},

@@ -9,6 +9,7 @@
 namespace fleet::test::faults {
 
 enum class fault_kind {
+  calm,                // none: how it is when nothing is broken
   kill_daemon,         // kill -9, started again
   stop_daemon,         // SIGTERM, started again
   freeze_daemon,       // SIGSTOP, SIGCONT

@@ -1,6 +1,7 @@
 // A blocking session for threads of the suite, on the project's own connection: every wait has a bound.
 #pragma once
 #include <boost/asio/io_context.hpp>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <stdexcept>
@@ -18,7 +19,8 @@ struct not_sent : std::runtime_error {
 /// For one thread. After a failure of the connection the next call opens a new one.
 class sql_session {
  public:
-  explicit sql_session(std::string url, std::string name = "fault_tests");
+  explicit sql_session(std::string url, std::string name = "fault_tests",
+                       std::chrono::milliseconds statement_timeout = std::chrono::seconds(5));
   ~sql_session();
   sql_session(const sql_session&) = delete;
   sql_session& operator=(const sql_session&) = delete;

@@ -70,7 +70,7 @@ bool is_caught(const variant& broken, std::uint64_t seed) {
   for (const auto& name : broken_ones) names += " " + name;
   std::cout << fmt::format("variant {}: {} ({} violations of{})\n{}", broken.name, caught ? "caught" : "NOT CAUGHT",
                            result.violations.size(), names.empty() ? " nothing" : names,
-                           result.explanation.substr(0, 3'000))
+                           caught ? result.explanation.substr(0, 3'000) : result.explanation + result.report)
             << std::endl;
   return caught;
 }
