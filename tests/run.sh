@@ -168,7 +168,7 @@ for part in "${parts[@]}"; do
     checks) run_checks ;;
     unit) run_unit ;;
     integration) run_program integration_tests 900 ;;
-    system) run_program system_tests 1500 ;;
+    system) run_program system_tests 1500; run_program fault_tests 300 ;;
     package)
       ./deploy/install-deps.sh --package
       suite package 1200 ./tests/system/package/run.sh

@@ -74,6 +74,9 @@ connection::connection(const std::filesystem::path& path) {
   run("pragma locking_mode = exclusive");
   run("pragma journal_mode = wal");
   run("pragma synchronous = full");
+  // 256 KiB instead of 4 MiB: on a disk that is nearly full the log took what was left, and removing entries needs
+  // room.
+  run("pragma wal_autocheckpoint = 64");
   run("begin immediate");
   run("commit");
 }

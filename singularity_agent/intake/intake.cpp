@@ -34,6 +34,17 @@ std::string proposal_of(const object& body) {
   return id != nullptr && id->is_string() ? std::string(id->get_string()) : std::string();
 }
 
+/// The spool's own trouble (a full disk) is not the database being away: somebody has to be told.
+template <class T>
+auto from_spool(base::result<T> answer) {
+  if (!answer) {
+    auto trouble = answer.error();
+    trouble.kind = base::error_kind::internal;
+    throw base::failure(std::move(trouble));
+  }
+  return value_or_throw(std::move(answer));
+}
+
 template <class F>
 auto blocking(F call) -> awaitable<std::invoke_result_t<F&>> {
   const auto executor = co_await boost::asio::this_coro::executor;
@@ -213,7 +224,7 @@ awaitable<intake::progress> intake::replay_one(round& current) {
   if (!spool_) co_return progress::at_end;
   auto look = [spool = spool_, after = current.at] { return spool->front(after); };
   auto front = co_await blocking(std::move(look));
-  auto found = value_or_throw(std::move(front));
+  auto found = from_spool(std::move(front));
   if (!found) co_return progress::at_end;
   current.at = found->sequence;
   const auto sequence = found->sequence;
@@ -255,13 +266,13 @@ awaitable<intake::progress> intake::replay_one(round& current) {
     with_.log.error("spool_quarantined", "an item of the spool was refused and set aside",
                     {{"kind", found->kind}, {"sequence", sequence}, {"error", refused->message}});
     auto aside = [spool = spool_, sequence, reason = refused->message] { return spool->quarantine(sequence, reason); };
-    const auto done = co_await blocking(std::move(aside));
-    value_or_throw(done);
+    auto done = co_await blocking(std::move(aside));
+    from_spool(std::move(done));
     co_return progress::settled;
   }
   auto forget = [spool = spool_, sequence] { return spool->remove(sequence); };
-  const auto done = co_await blocking(std::move(forget));
-  value_or_throw(done);
+  auto done = co_await blocking(std::move(forget));
+  from_spool(std::move(done));
   co_return progress::settled;
 }
 

@@ -134,12 +134,21 @@ void daemon_process::start() {
   std::vector<char*> argv{binary_.data()};
   for (auto& argument : arguments_) argv.push_back(argument.data());
   argv.push_back(nullptr);
+  // A name that stands twice counts by its first place.
+  std::vector<std::string> added;
+  for (const auto& [name, value] : environment) added.push_back(name + "=" + value);
+  std::vector<char*> variables;
+  for (auto& each : added) variables.push_back(each.data());
+  for (char** each = environ; *each != nullptr; ++each) variables.push_back(*each);
+  variables.push_back(nullptr);
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
   posix_spawn_file_actions_addopen(&actions, 1, log_file_.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
   posix_spawn_file_actions_adddup2(&actions, 1, 2);
-  const int error = ::posix_spawn(&pid_, binary_.c_str(), &actions, nullptr, argv.data(), environ);
+  // A copy of a socket of this process would keep its connection open when it is closed here.
+  posix_spawn_file_actions_addclosefrom_np(&actions, 3);
+  const int error = ::posix_spawn(&pid_, binary_.c_str(), &actions, nullptr, argv.data(), variables.data());
   posix_spawn_file_actions_destroy(&actions);
   if (error != 0) {
     pid_ = -1;

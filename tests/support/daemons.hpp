@@ -44,6 +44,8 @@ class daemon_process {
   pid_t pid() const { return pid_; }
   std::string log() const;
 
+  std::map<std::string, std::string> environment;  ///< on top of this process's, from the next start on
+
  private:
   std::string binary_;
   std::vector<std::string> arguments_;

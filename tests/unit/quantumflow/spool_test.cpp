@@ -192,6 +192,19 @@ TEST_CASE("spool: quarantine keeps the reason, and no more than its bound") {
   CHECK(opened->stats().entries == 0);
 }
 
+TEST_CASE("spool: its log stays small, so that a nearly full disk is enough to empty it") {
+  const folder in;
+  const auto kept = open(in);
+  for (int n = 0; n < 300; ++n) {
+    const auto sequence = kept->append(entry(n, 2'000));
+    REQUIRE(sequence.has_value());
+    REQUIRE(kept->remove(*sequence).has_value());
+  }
+  const auto bytes = std::filesystem::file_size(in.file().string() + "-wal");
+  CAPTURE(bytes);
+  CHECK(bytes < 512U * 1024);
+}
+
 TEST_CASE("spool: a second process is refused") {
   const folder in;
   auto first = open(in);

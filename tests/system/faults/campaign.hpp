@@ -1,0 +1,49 @@
+// One run: a fleet, its load, a schedule of faults, and the check at the end.
+#pragma once
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "tests/system/faults/checker.hpp"
+#include "tests/system/faults/schedule.hpp"
+
+namespace fleet::test::faults {
+
+struct campaign_options {
+  std::uint64_t seed = 1;
+  int minutes = 0;  ///< 0: one short round of `kinds`; otherwise rounds of them for so long
+  std::vector<fault_kind> kinds = every_fault();
+  std::string mutation = {};  ///< see world_options
+  std::map<std::string, std::string> agent_environment = {};
+};
+
+struct campaign_result {
+  std::vector<violation> violations;
+  std::string explanation;  ///< of the violations
+  std::string report;       ///< figures
+  std::string directory;    ///< kept where something was violated: history, logs, repositories
+};
+
+/// Blocking, minutes. Prints what it does as it goes.
+campaign_result run_campaign(const campaign_options& options);
+
+/// A deliberately broken variant: `variants/NAME.sql`. Its header says `-- faults: a, b`, `-- caught by: x, y` and,
+/// where the agents' environment breaks it, `-- environment: NAME=VALUE`.
+struct variant {
+  std::string name;
+  std::string sentence;
+  std::string sql;
+  std::vector<fault_kind> faults;
+  std::vector<std::string> caught_by;
+  std::map<std::string, std::string> environment;
+};
+
+std::vector<variant> load_variants(const std::string& folder);
+/// Runs it; true where one of the invariants that should have caught it did.
+bool is_caught(const variant& broken, std::uint64_t seed);
+
+/// The suite's own files: FLEET_SOURCE_DIR of the environment, or of the build.
+std::string suite_folder();
+
+}  // namespace fleet::test::faults

@@ -1,0 +1,159 @@
+#include "tests/system/faults/checker.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <sstream>
+#include <stdexcept>
+
+#include "common/quantumflow/sqlite.hpp"
+
+namespace fleet::test::faults {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr auto facts_schema = R"(
+  create schema faults;
+  create table faults.taken (id bigint generated always as identity, consumer_group text not null,
+                             message_id bigint not null, payload jsonb not null);
+  grant usage on schema faults to coordinator;
+  grant insert on faults.taken to coordinator;
+  create table faults.history (seq bigint primary key, at float8 not null, began float8, kind text not null, who text,
+                               op text, subject text, answer text, detail jsonb not null);
+  create index on faults.history (kind, op, subject);
+  create table faults.git_commit (agent text not null, place int not null, proposal_id text not null,
+                                  kind text not null check (kind in ('apply', 'revert')));
+  create table faults.file (agent text not null, path text not null, content text not null);
+  create table faults.repository (agent text primary key, dirty text not null);
+  create table faults.quarantined (agent text not null, kind text not null, body text not null, reason text not null);
+  select quantumflow.subscribe('learning_loop_completed_queue', 'taker-a');
+  select quantumflow.subscribe('learning_loop_completed_queue', 'taker-b');)";
+
+constexpr std::size_t lines_a_statement = 500;
+
+std::string text_of(const fs::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  std::ostringstream text;
+  text << in.rdbuf();
+  return text.str();
+}
+
+void load_history(sql_session& admin, const history& record) {
+  const auto lines = record.lines();
+  for (std::size_t at = 0; at < lines.size(); at += lines_a_statement) {
+    const auto last = std::min(lines.size(), at + lines_a_statement);
+    const std::vector<std::string> some(lines.begin() + static_cast<std::ptrdiff_t>(at),
+                                        lines.begin() + static_cast<std::ptrdiff_t>(last));
+    admin.query(
+        "insert into faults.history select (l ->> 'seq')::bigint, (l ->> 'at')::float8, (l ->> 'began')::float8, "
+        "l ->> 'kind', l ->> 'who', l ->> 'op', l ->> 'subject', l ->> 'answer', coalesce(l -> 'detail', '{}') "
+        "from unnest($1::text[]) t cross join lateral (select t::jsonb as l) j",
+        postgres::make_params(some));
+  }
+}
+
+/// The trailers that the executor leaves, newest commit first.
+void load_commits(sql_session& admin, agent_process& agent) {
+  const auto log = agent.git(
+      "log --format='%(trailers:key=Proposal-Id,valueonly,separator=%x2C)|"
+      "%(trailers:key=Reverts-Proposal-Id,valueonly,separator=%x2C)'");
+  std::istringstream lines(log);
+  int place = 0;
+  for (std::string line; std::getline(lines, line); ++place) {
+    const auto bar = line.find('|');
+    const auto applied = line.substr(0, bar), reverted = line.substr(bar + 1);
+    for (const auto& [proposal, kind] : {std::pair{applied, "apply"}, std::pair{reverted, "revert"}}) {
+      if (proposal.empty()) continue;
+      admin.query("insert into faults.git_commit values ($1, $2, $3, $4)",
+                  postgres::make_params(agent.instance, place, proposal, std::string(kind)));
+    }
+  }
+}
+
+void load_repository(sql_session& admin, agent_process& agent) {
+  load_commits(admin, agent);
+  admin.query("insert into faults.repository values ($1, $2)",
+              postgres::make_params(agent.instance, agent.git("status --porcelain")));
+  for (const auto* folder : {"work", "harm"}) {
+    const auto path = fs::path(agent.repository) / folder;
+    if (!fs::exists(path)) continue;
+    for (const auto& each : fs::directory_iterator(path)) {
+      admin.query("insert into faults.file values ($1, $2, $3)",
+                  postgres::make_params(agent.instance, std::string(folder) + "/" + each.path().filename().string(),
+                                        text_of(each.path())));
+    }
+  }
+}
+
+void load_quarantine(sql_session& admin, const std::string& agent, const std::string& spool) {
+  quantumflow::sqlite::connection from(spool);
+  auto rows = from.prepare("select kind, body, reason from quarantine");
+  while (rows.step()) {
+    admin.query("insert into faults.quarantined values ($1, $2, $3, $4)",
+                postgres::make_params(agent, rows.text(0), rows.text(1), rows.text(2)));
+  }
+}
+
+}  // namespace
+
+std::vector<invariant> load_invariants(const std::string& folder) {
+  std::vector<invariant> all;
+  for (const auto& each : fs::directory_iterator(folder)) {
+    if (each.path().extension() != ".sql") continue;
+    invariant one;
+    one.name = each.path().stem().string();
+    one.sql = text_of(each.path());
+    one.sentence = one.sql.substr(0, one.sql.find('\n'));
+    if (one.sentence.starts_with("-- ")) one.sentence.erase(0, 3);
+    all.push_back(std::move(one));
+  }
+  std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
+  if (all.empty()) throw std::runtime_error("no invariants in " + folder);
+  return all;
+}
+
+void prepare_facts(sql_session& admin) {
+  admin.script(facts_schema);
+}
+
+void collect_facts(sql_session& admin, world& fleet, const history& record) {
+  load_history(admin, record);
+  for (auto& agent : fleet.agents) {
+    load_repository(admin, *agent);
+    load_quarantine(admin, agent->instance, fleet.spool_path(agent->instance));
+  }
+  admin.script("analyze");
+}
+
+std::vector<violation> check(sql_session& admin, const std::vector<invariant>& all) {
+  std::vector<violation> found;
+  for (const auto& each : all) {
+    try {
+      for (const auto& row : admin.query(each.sql))
+        found.push_back({each.name, std::string(row.text(std::size_t{0})), std::string(row.text(std::size_t{1}))});
+    } catch (const std::exception& error) {
+      throw std::runtime_error(each.name + ".sql: " + error.what());
+    }
+  }
+  return found;
+}
+
+std::string explain(const std::vector<violation>& found, const history& record, std::size_t max) {
+  std::string text;
+  std::map<std::string, std::size_t> shown;
+  for (const auto& each : found) {
+    if (++shown[each.invariant] > max) continue;
+    text += fmt::format("BROKEN {}: {}: {}\n", each.invariant, each.subject, each.what);
+    for (const auto& line : record.about(each.subject, 6)) text += "    " + line.substr(0, 600) + "\n";
+  }
+  for (const auto& [name, count] : shown)
+    if (count > max) text += fmt::format("BROKEN {}: {} more\n", name, count - max);
+  return text;
+}
+
+}  // namespace fleet::test::faults

@@ -1,0 +1,78 @@
+// Faults of an agent's spool: each while the database is away, so that there is something in it.
+#include <filesystem>
+#include <fstream>
+#include <thread>
+
+#include "common/quantumflow/sqlite.hpp"
+#include "tests/system/faults/injector.hpp"
+
+namespace fleet::test::faults {
+
+namespace {
+
+using std::chrono::milliseconds;
+constexpr int wanted_entries = 3;
+
+}  // namespace
+
+void injector::on_spool(const planned_fault& fault) {
+  auto& fleet = with_.fleet;
+  if (fault.kind == fault_kind::spool_disk_full && !fleet.has_tmpfs)
+    return skip(fault, "a small file system can be mounted by root only");
+  const int before = with_.calls.spooled(fault.target);
+  fleet.postgres.stop();
+  const auto filled = [&] { return with_.calls.spooled(fault.target) >= before + wanted_entries; };
+  if (!wait_until(filled, std::chrono::seconds(20)))
+    with_.record.add({.kind = "note", .who = fault.target, .op = "few entries in the spool"});
+  if (fault.kind == fault_kind::spool_disk_full) {
+    fill_disk(fault);
+  } else if (fault.kind == fault_kind::spool_power_cut) {
+    entry cut{.kind = "note", .who = fault.target, .op = "power_cut"};
+    cut.detail["writes_undone"] = fleet.cut_power(fault.target);
+    with_.record.add(std::move(cut));
+    start(fault.target);
+  } else {
+    fleet.process(fault.target).kill9();
+    tear_spool(fault);
+    start(fault.target);
+  }
+  const auto alive = [&] { return fleet.ask(fault.target, "/healthz") == 200; };
+  wait_until(alive, std::chrono::seconds(10));
+  std::this_thread::sleep_for(fault.lasts / 2);
+  fleet.postgres.start();
+}
+
+/// Either what a power cut leaves of a write under way, which was never acknowledged; or a byte that changed on the
+/// disk, in an entry that then must be set aside, and only it.
+void injector::tear_spool(const planned_fault& fault) {
+  const auto path = with_.fleet.spool_path(fault.target);
+  entry made{.kind = "note", .who = fault.target};
+  if (fault.lasts.count() % 2 == 0) {
+    made.op = "torn";
+    std::ofstream(path + "-wal", std::ios::binary | std::ios::app) << std::string(777, '\x5a');
+  } else {
+    made.op = "flipped";
+    quantumflow::sqlite::connection spool(path);
+    auto newest =
+        spool.prepare("select key, body from entry where kind in ('pattern', 'proposal') order by sequence desc");
+    if (!newest.step()) return;
+    made.subject = newest.text(0);
+    made.detail["body"] = newest.text(1);
+    spool.prepare("update entry set body = body || ' ' where key = ?").bind(made.subject).step();
+  }
+  with_.record.add(std::move(made));
+}
+
+void injector::fill_disk(const planned_fault& fault) {
+  const auto filler = with_.fleet.directory + "/agent-2/spool/filler";
+  {
+    std::ofstream out(filler, std::ios::binary);
+    const std::string block(4'096, 'x');
+    while (out.write(block.data(), static_cast<std::streamsize>(block.size())).flush()) {
+    }
+  }
+  std::this_thread::sleep_for(fault.lasts);
+  std::filesystem::remove(filler);
+}
+
+}  // namespace fleet::test::faults

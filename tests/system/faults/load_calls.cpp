@@ -1,0 +1,186 @@
+// The calls of the load besides proposals: patterns, metrics, votes, SQL.
+#include <fmt/format.h>
+
+#include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
+
+#include "common/http/client.hpp"
+#include "common/postgres/error.hpp"
+#include "tests/system/faults/load.hpp"
+
+namespace fleet::test::faults {
+
+namespace json = boost::json;
+
+namespace {
+
+std::string rfc3339_now() {
+  return shell("date -u +%Y-%m-%dT%H:%M:%S.%3NZ");
+}
+
+}  // namespace
+
+void load::feed(caller& as, std::uint64_t n) {
+  const auto number = as.name.substr(as.name.size() - 1);
+  const auto agent = "agent-" + number;
+  if (as.chance() < 0.4) {
+    const auto proposal = recent(as, "-" + number + "-");
+    if (!proposal.empty()) {
+      const auto mark = static_cast<std::int64_t>(n) * 10 + number.front() - '0';
+      const json::object metrics{{"success_rate", 0.98}, {"mark", mark}};
+      as.call(agent, "metrics", fmt::format("mark-{}", mark), "/v1/proposals/" + proposal + "/metrics", metrics,
+              {{"mark", mark}, {"proposal", proposal}});
+      return;
+    }
+  }
+  // Every tenth is one that all three report, so that it becomes the fleet's.
+  const bool shared = n % 10 == 0;
+  const auto type = shared ? fmt::format("shared-{}", n) : fmt::format("pattern-{}-{}", number, n);
+  const json::object body{{"pattern_type", type},
+                          {"success_rate", 0.99},
+                          {"agent_type", "BugFixerAgent"},
+                          {"code_pattern", {{"before", "a" + type}, {"after", "b" + type}, {"description", type}}}};
+  const auto answer = as.call(agent, shared ? "shared_pattern" : "pattern", type, "/v1/patterns", body);
+  count_spooled(agent, answer);
+}
+
+void load::vote(caller& as, std::uint64_t) {
+  std::string body;
+  if (fleet_.ask("agent-2", "/v1/votes", &body) != 200) return;
+  const auto waiting = json::parse(body);
+  const auto* list = waiting.is_array() ? &waiting.as_array() : waiting.as_object().begin()->value().if_array();
+  if (list == nullptr) return;
+  for (const auto& each : *list) {
+    const std::string proposal(each.at("proposal_id").as_string());
+    const bool poor = proposal.find("poor") != std::string::npos;
+    json::object ballot{{"proposal_id", proposal},
+                        {"vote", poor ? "reject" : "approve"},
+                        {"confidence", 0.9},
+                        {"reason", "looked at it"}};
+    as.call("agent-2", "vote", proposal, "/v1/votes", ballot);
+    if (as.chance() < 0.1) as.call("agent-2", "vote_again", proposal, "/v1/votes", ballot);
+    if (as.chance() < 0.1) {
+      ballot["vote"] = poor ? "approve" : "reject";
+      as.call("agent-2", "vote_otherwise", proposal, "/v1/votes", ballot);
+    }
+  }
+}
+
+/// One to five numbered messages in a transaction, for the groups that `take` plays.
+void load::publish(caller& as, std::uint64_t n) {
+  auto& sql = session(as.name);
+  const auto count = 1 + as.random() % 5;
+  entry made{.who = as.name, .op = "publish", .subject = fmt::format("batch-{}", n), .began = now()};
+  made.detail["n"] = n;
+  made.detail["count"] = count;
+  bool unknown = false;
+  try {
+    sql.transaction(
+        [&] {
+          for (std::uint64_t k = 0; k < count; ++k) {
+            const json::object body{{"type", "learning_loop_completed"}, {"batch", n}, {"k", k}};
+            sql.query("select quantumflow.publish('learning_loop_completed_queue', $1::jsonb)",
+                      postgres::make_params(body));
+          }
+        },
+        unknown);
+    made.answer = "done";
+  } catch (const std::exception& error) {
+    made.answer = unknown ? "ambiguous" : "unsent";
+    made.detail["error"] = error.what();
+  }
+  record_.add(std::move(made));
+}
+
+void load::publish_poison(caller& as, std::uint64_t n) {
+  static const char* const queues[] = {"proposals_for_consensus_queue", "votes_for_consensus_queue",
+                                       "metrics_to_guardian_queue", "patterns_for_aggregator_queue"};
+  const auto mark = fmt::format("poison-{}", n);
+  const json::object bodies[] = {{{"type", "nonsense"}, {"poison", mark}},
+                                 {{"type", "vote"}, {"proposal_id", "p"}, {"confidence", 7}, {"poison", mark}},
+                                 {{"type", "vote"},
+                                  {"proposal_id", "no-such-proposal"},
+                                  {"instance_id", "agent-0"},
+                                  {"vote", "approve"},
+                                  {"confidence", 0.9},
+                                  {"reason", "?"},
+                                  {"timestamp", rfc3339_now()},
+                                  {"poison", mark}},
+                                 {{"schema_version", 99}, {"poison", mark}}};
+  const auto which = as.random() % 4;
+  const auto* queue = which == 2 ? queues[1] : queues[as.random() % 4];
+  entry made{.who = as.name, .op = "poison", .subject = mark, .began = now()};
+  made.detail["queue"] = queue;
+  try {
+    const auto id = session(as.name).value("select quantumflow.publish($1, $2::jsonb)",
+                                           postgres::make_params(std::string(queue), bodies[which]));
+    made.detail["message_id"] = std::stoll(id);
+    made.answer = "done";
+  } catch (const not_sent&) {
+    made.answer = "unsent";
+  } catch (const postgres::sql_error&) {
+    made.answer = "ambiguous";
+  }
+  record_.add(std::move(made));
+}
+
+/// A vote against, published past the agent, of an instance that may have voted or not: it must not change a decision.
+void load::publish_late_vote(caller& as, std::uint64_t) {
+  const auto proposal = recent(as);
+  if (proposal.empty()) return;
+  auto& sql = session(as.name);
+  entry made{.who = as.name, .op = "late_vote", .subject = proposal, .began = now()};
+  try {
+    const auto decided = sql.query("select decided_at is not null from centralcloud.proposal where proposal_id = $1",
+                                   postgres::make_params(proposal));
+    if (decided.empty() || decided.front().text(std::size_t{0}) != "t") return;
+    const json::object body{
+        {"type", "vote"},     {"proposal_id", proposal}, {"instance_id", "agent-2"},  {"vote", "reject"},
+        {"confidence", 0.95}, {"reason", "too late"},    {"timestamp", rfc3339_now()}};
+    // Twice, as a publisher does that lost its answer.
+    for (int twice = 0; twice < 2; ++twice)
+      sql.query("select quantumflow.publish('votes_for_consensus_queue', $1::jsonb)", postgres::make_params(body));
+    made.answer = "done";
+  } catch (const not_sent&) {
+    made.answer = "unsent";
+  } catch (const postgres::sql_error&) {
+    made.answer = "ambiguous";
+  }
+  record_.add(std::move(made));
+}
+
+/// Takes what `publish` published, as a consumer in another language does, and writes it down in the same transaction.
+void load::take(caller& as, std::uint64_t) {
+  auto& sql = session(as.name);
+  bool unknown = false;
+  sql.transaction(
+      [&] {
+        sql.query(
+            "insert into faults.taken (consumer_group, message_id, payload) "
+            "select $1, t.message_id, t.payload from quantumflow.take('learning_loop_completed_queue', $1, 100) t",
+            postgres::make_params(as.name));
+      },
+      unknown);
+}
+
+/// A person takes a change back.
+void load::operate(caller& as, std::uint64_t) {
+  const auto proposal = recent(as);
+  if (proposal.empty()) return;
+  http::client_request request;
+  const auto which = as.random() % fleet_.coordinators.size();
+  request.to = http::endpoint::parse(fleet_.coordinators[which]->address).value();
+  request.method = "POST";
+  request.target = "/v1/proposals/" + proposal + "/rollback";
+  request.body = R"({"reason": "the operator said so"})";
+  entry made{.who = as.name, .op = "operator_rollback", .subject = proposal, .began = now()};
+  const auto response = http::call_blocking(std::move(request));
+  made.answer = !response                ? "ambiguous"
+                : response->status < 300 ? "done"
+                : response->status < 500 ? "refused"
+                                         : "ambiguous";
+  if (response) made.detail["status"] = response->status;
+  record_.add(std::move(made));
+}
+
+}  // namespace fleet::test::faults
