@@ -1,9 +1,6 @@
 #include "singularity_agent/application.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <boost/asio/ip/host_name.hpp>
 #include <map>
 #include <memory>
 #include <optional>
@@ -53,28 +50,6 @@ std::size_t workers_of(const config::values& all) {
       workers += config::queue_from(all, std::string(queue.name)).workers;
   }
   return workers;
-}
-
-execution::flow_options flow_options_of(const agent_settings& settings, telemetry::metrics& registry) {
-  execution::flow_options options;
-  options.observation_window_seconds = settings.executor.observation_window_seconds;
-  options.sample_interval = settings.metrics.interval;
-  options.ended = [&registry](std::string_view outcome, std::chrono::nanoseconds took) {
-    registry.counter_of("singularity_executions_total", {{"outcome", std::string(outcome)}}).increment();
-    if (outcome == "applied")
-      registry.histogram_of("singularity_execution_seconds", {}, telemetry::wait_buckets_seconds())
-          .observe(std::chrono::duration<double>(took).count());
-  };
-  for (const auto* outcome : {"applied", "failed", "rollback_failed"})
-    registry.counter_of("singularity_executions_total", {{"outcome", outcome}});
-  return options;
-}
-
-/// Where this process runs, for the one that finds the instance taken.
-std::string place_of(const agent_settings& settings) {
-  boost::system::error_code ignored;
-  return "process " + std::to_string(::getpid()) + " on " + boost::asio::ip::host_name(ignored) + " with socket " +
-         settings.api.socket;
 }
 
 /// Three heartbeats may be missed, or fifteen seconds.

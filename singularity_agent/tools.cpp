@@ -1,7 +1,11 @@
 #include "singularity_agent/tools.hpp"
 
+#include <unistd.h>
+
+#include <boost/asio/ip/host_name.hpp>
 #include <charconv>
 
+#include "common/telemetry/queue_meter.hpp"
 #include "singularity_agent/execution/command_executor.hpp"
 #include "singularity_agent/execution/git_executor.hpp"
 #include "singularity_agent/metrics/command_sampler.hpp"
@@ -90,6 +94,27 @@ postgres::settings listen_of(const agent_settings& settings) {
   auto how = database_of(settings);
   how.url = settings.core.listen_url;
   return how;
+}
+
+execution::flow_options flow_options_of(const agent_settings& settings, telemetry::metrics& registry) {
+  execution::flow_options options;
+  options.observation_window_seconds = settings.executor.observation_window_seconds;
+  options.sample_interval = settings.metrics.interval;
+  options.ended = [&registry](std::string_view outcome, std::chrono::nanoseconds took) {
+    registry.counter_of("singularity_executions_total", {{"outcome", std::string(outcome)}}).increment();
+    if (outcome == "applied")
+      registry.histogram_of("singularity_execution_seconds", {}, telemetry::wait_buckets_seconds())
+          .observe(std::chrono::duration<double>(took).count());
+  };
+  for (const auto* outcome : {"applied", "failed", "rollback_failed"})
+    registry.counter_of("singularity_executions_total", {{"outcome", outcome}});
+  return options;
+}
+
+std::string place_of(const agent_settings& settings) {
+  boost::system::error_code ignored;
+  return "process " + std::to_string(::getpid()) + " on " + boost::asio::ip::host_name(ignored) + " with socket " +
+         settings.api.socket;
 }
 
 }  // namespace fleet::agent

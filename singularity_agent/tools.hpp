@@ -2,9 +2,12 @@
 #pragma once
 #include <boost/asio/any_io_executor.hpp>
 #include <memory>
+#include <string>
 
 #include "common/base/error.hpp"
 #include "common/postgres/settings.hpp"
+#include "common/telemetry/metrics.hpp"
+#include "singularity_agent/execution/execution_flow.hpp"
 #include "singularity_agent/execution/executor.hpp"
 #include "singularity_agent/execution/rollback_worker.hpp"
 #include "singularity_agent/metrics/sampler.hpp"
@@ -16,6 +19,10 @@ std::unique_ptr<execution::executor> make_executor(boost::asio::any_io_executor 
 /// The machine's own figures, and the configured command and URL. Error `invalid_input`: `metrics.url`.
 base::result<std::unique_ptr<metrics::sampler>> make_sampler(const agent_settings& settings);
 execution::rollback_options rollback_options_of(const agent_settings& settings);
+/// Counts and times what ends in `registry`.
+execution::flow_options flow_options_of(const agent_settings& settings, telemetry::metrics& registry);
+/// Where this process runs, for the one that finds the instance taken.
+std::string place_of(const agent_settings& settings);
 postgres::settings database_of(const agent_settings& settings);
 /// Of the connection that LISTENs.
 postgres::settings listen_of(const agent_settings& settings);

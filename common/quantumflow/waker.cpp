@@ -267,7 +267,8 @@ boost::asio::awaitable<void> waker::keep_proving(postgres::pool& sender, async::
     } catch (const base::failure&) {
       // Nothing could be asked, because the database is away: what stands, stands.
     }
-    co_await of.prove_now.wait_for(of.deaf ? proof_interval_deaf : proof_interval, stop);
+    const auto until_next = of.deaf ? proof_interval_deaf : proof_interval;
+    co_await of.prove_now.wait_for(until_next, stop);
   }
 }
 

@@ -99,8 +99,8 @@ TEST_CASE("handle_vote: what does not count is recorded, what is refused is in t
   with.cast("p1", "a", "reject", "0.9");
   REQUIRE(with.idle());
   CHECK(with.now_gives(last_error) == "none");
-  CHECK(with.now_gives("select string_agg(action, ',' order by audit_id) from centralcloud.audit_entries") ==
-        "vote_not_counted,second_vote_refused");
+  CHECK(with.now_gives("select string_agg(action, ',' order by audit_id) from centralcloud.audit_entries "
+                       "where action not in ('migrate', 'step')") == "vote_not_counted,second_vote_refused");
   CHECK(with.now_gives("select votes || ' ' || status from centralcloud.proposals") == "1 voting");
   with.cast("nothing", "a", "approve", "0.9");
   REQUIRE(with.idle());

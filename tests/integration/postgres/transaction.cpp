@@ -149,7 +149,8 @@ namespace {
 
 awaitable<bool> division_fails(transaction& open, std::optional<std::chrono::milliseconds> timeout) {
   try {
-    co_await open.query("select 1/0", {}, timeout);
+    fleet::postgres::params none;
+    co_await open.query("select 1/0", std::move(none), timeout);
   } catch (const sql_error& error) {
     co_return error.sqlstate() == "22012";
   }
