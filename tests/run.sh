@@ -168,7 +168,12 @@ for part in "${parts[@]}"; do
     checks) run_checks ;;
     unit) run_unit ;;
     integration) run_program integration_tests 900 ;;
-    system) run_program system_tests 1500; run_program fault_tests 300 ;;
+    system) # side by side: both wait most of the time, and have servers of their own or databases of their own
+      need_postgres
+      suite fault_tests 600 "$bin/fault_tests" &
+      run_program system_tests 1500
+      wait
+      report fault_tests ;;
     package)
       ./deploy/install-deps.sh --package
       suite package 1200 ./tests/system/package/run.sh

@@ -55,8 +55,7 @@ create table quantumflow.cursor_position (
 
 -- ── The log ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
--- Ids are drawn 32 at a time by a session, so they ascend within a transaction, and not across sessions.
-create sequence quantumflow.message_id cache 32;
+create sequence quantumflow.message_id;
 
 -- Three segments of one log; publishers write the current one, and rotate() truncates one that every cursor is through
 -- with. Rows are neither updated nor deleted, so there is nothing to vacuum; sql/README.md says why old xids are no danger.
