@@ -6,8 +6,10 @@
 #include <string>
 #include <utility>
 
+#include "centralcloud_daemon/api/live_feed.hpp"
 #include "centralcloud_daemon/api/routes.hpp"
 #include "centralcloud_daemon/consumers.hpp"
+#include "centralcloud_daemon/dashboard/pages.hpp"
 #include "centralcloud_daemon/log_keeper.hpp"
 #include "centralcloud_daemon/producers.hpp"
 #include "centralcloud_daemon/settings.hpp"
@@ -66,6 +68,8 @@ struct application::parts {
   consumers in{votes, changes, pattern_reports, events};
   timers timed{pool, votes, changes, current.guardian};
   log_keeper keeper{pool, current.maintenance, log};
+  http::event_hub listeners{loop.executor()};
+  api::live_feed feed{pool, current.consensus, listeners};
   std::vector<std::unique_ptr<quantumflow::consumer>> workers{};
   std::unique_ptr<http::server> server{};
   daemon::supervisor supervisor{
@@ -117,7 +121,8 @@ bool application::parts::listen() {
   options.bearer_token = std::move(*token);
   http::router routes;
   http::add_health_routes(routes, health, metrics);
-  api::add_routes(routes, {pool, changes, current.consensus});
+  api::add_routes(routes, {pool, changes, current.consensus, current.guardian, listeners});
+  dashboard::add_pages(routes);
   server = std::make_unique<http::server>(loop.executor(), std::move(options), std::move(routes), log, metrics);
   const auto started = server->start();
   if (!started) {
@@ -176,6 +181,7 @@ awaitable<void> application::parts::start_workers() {
   }
   supervisor.supervise("timers", [this](async::stop_token stop) { return timed.run(std::move(stop)); });
   supervisor.supervise("log_keeper", [this](async::stop_token stop) { return keeper.run(std::move(stop)); });
+  supervisor.supervise("live_feed", [this](async::stop_token stop) { return feed.run(std::move(stop)); });
   supervisor.supervise("probe", [this](async::stop_token stop) { return probe(std::move(stop)); });
   health.set("workers", true);
 }

@@ -36,7 +36,8 @@ create table centralcloud.proposal (
   check ((state = 'voting') = (decided_at is null)));
 create index on centralcloud.proposal (deadline) where state = 'voting';  -- the deadline worker
 create index on centralcloud.proposal (received_at) where state = 'voting' and deadline is null;  -- waiting for voters
-create index on centralcloud.proposal (received_at desc);                 -- lists, newest first
+create index on centralcloud.proposal (received_at desc, proposal_id desc);         -- lists, newest first
+create index on centralcloud.proposal (state, received_at desc, proposal_id desc);  -- those of one state
 
 -- Who may vote: fixed when the vote opens.
 create table centralcloud.electorate (
@@ -83,6 +84,7 @@ create table centralcloud.change (
   profile         jsonb not null,                -- the safety profile in force when it began
   baseline        jsonb not null default '{}',   -- metrics before the change
   runs            jsonb not null default '{}',   -- breaches in a row, by rule
+  received_at     timestamptz not null,          -- the proposal's, so that lists of one state need no sorting
   started_at      timestamptz not null default clock_timestamp(),
   watch_until     timestamptz,
   last_sample_at  timestamptz not null default clock_timestamp(),
@@ -92,6 +94,7 @@ create table centralcloud.change (
   check (state <> 'watching' or watch_until is not null));
 create index on centralcloud.change (watch_until) where state = 'watching';                      -- the window worker
 create index on centralcloud.change (agent_type, ended_at desc) where state = 'confirmed';       -- learning, similarity
+create index on centralcloud.change (state, received_at desc, proposal_id desc);                 -- lists and counts by state
 
 create table centralcloud.sample (
   sample_id      bigint generated always as identity primary key,
@@ -157,8 +160,10 @@ create table centralcloud.step (
   at          timestamptz not null default clock_timestamp(),
   state       text not null,
   cause       text not null,
-  actor       text not null);
+  actor       text not null,
+  xid         xid8 not null default pg_current_xact_id());  -- lets a follower read on without missing a late commit
 create index on centralcloud.step (proposal_id);
+create index on centralcloud.step (xid, step_id);  -- following all
 
 create table centralcloud.audit_log (
   audit_id    bigint generated always as identity primary key,
