@@ -12,10 +12,12 @@
 
 #include "centralcloud_daemon/alerts/monitor.hpp"
 #include "centralcloud_daemon/alerts/notifier.hpp"
+#include "centralcloud_daemon/api/live_feed.hpp"
 #include "centralcloud_daemon/api/routes.hpp"
 #include "centralcloud_daemon/audit/audit_repository.hpp"
 #include "centralcloud_daemon/audit/sealer.hpp"
 #include "centralcloud_daemon/consumers.hpp"
+#include "centralcloud_daemon/dashboard/pages.hpp"
 #include "centralcloud_daemon/log_keeper.hpp"
 #include "centralcloud_daemon/producers.hpp"
 #include "centralcloud_daemon/settings.hpp"
@@ -88,6 +90,8 @@ struct application::parts {
   alerts::notifier webhooks{pool, alerts::webhook_channel(current.channels), log, metrics};
   alerts::monitor monitor{pool, current.monitor, log, metrics, [this] { wake_notifiers(); }};
   audit::sealer sealer{pool, log};
+  http::event_hub listeners{loop.executor()};
+  api::live_feed feed{pool, current.consensus, listeners};
   std::unique_ptr<http::server> server{};
   daemon::supervisor supervisor{
       loop.executor(), loop.stop_token(), log, metrics, health, daemon::restart_or_stop(loop, "centralcloud")};
@@ -154,7 +158,8 @@ bool application::parts::listen() {
   options.bearer_token = std::move(*token);
   http::router routes;
   http::add_health_routes(routes, health, metrics, [this] { refresh_metrics(); });
-  api::add_routes(routes, {pool, changes, current.consensus});
+  api::add_routes(routes, {pool, changes, current.consensus, current.guardian, listeners});
+  dashboard::add_pages(routes);
   server = std::make_unique<http::server>(loop.executor(), std::move(options), std::move(routes), log, metrics);
   const auto started = server->start();
   if (!started) {
@@ -242,6 +247,7 @@ void application::parts::start_workers() {
   supervisor.supervise("monitor", [this](async::stop_token stop) { return monitor.run(std::move(stop)); });
   supervisor.supervise("alerts_command", [this](async::stop_token stop) { return commands.run(std::move(stop)); });
   supervisor.supervise("alerts_webhook", [this](async::stop_token stop) { return webhooks.run(std::move(stop)); });
+  supervisor.supervise("live_feed", [this](async::stop_token stop) { return feed.run(std::move(stop)); });
   supervisor.supervise("probe", [this](async::stop_token stop) { return probe(std::move(stop)); });
   loop.watch([this] { return supervisor.stuck(); });
   health.set("workers", true);

@@ -41,22 +41,31 @@ awaitable<std::string> list_dead_letters(postgres::connection& connection, std::
 }
 
 awaitable<std::string> list_proposals(postgres::connection& connection, std::optional<std::string> status,
-                                      std::int64_t max) {
-  auto args = postgres::make_params(status, max);
-  co_return co_await list(connection, "centralcloud.list_proposals($1, $2) with ordinality as listed(item, n)",
+                                      page wanted) {
+  auto args = postgres::make_params(status, wanted.max, wanted.after);
+  co_return co_await list(connection, "centralcloud.list_proposals($1, $2, $3) with ordinality as listed(item, n)",
                           std::move(args));
 }
 
-awaitable<std::optional<std::string>> read_story(postgres::connection& connection, base::proposal_id proposal) {
+awaitable<std::optional<proposal_story>> read_story(postgres::connection& connection, base::proposal_id proposal) {
   auto args = postgres::make_params(proposal);
-  const auto answer =
-      co_await connection.query("select centralcloud.proposal_story($1)::text as story", std::move(args));
-  co_return answer.single().get<std::optional<std::string>>("story");
+  const auto answer = co_await connection.query(
+      "select s::text as story, coalesce(nullif(s #> '{change,profile}', 'null'), s #> '{proposal,safety_profile}', '{}')"
+      " as profile from centralcloud.proposal_story($1) s",
+      std::move(args));
+  const auto row = answer.single();
+  auto text = row.get<std::optional<std::string>>("story");
+  if (!text) co_return std::nullopt;
+  proposal_story story;
+  story.text = std::move(*text);
+  story.profile = row.get<boost::json::object>("profile");
+  co_return story;
 }
 
-awaitable<std::string> list_instances(postgres::connection& connection, std::chrono::milliseconds fresh_for) {
-  auto args = postgres::make_params(fresh_for.count());
-  co_return co_await list(connection, "centralcloud.list_instances($1) with ordinality as listed(item, n)",
+awaitable<std::string> list_instances(postgres::connection& connection, std::chrono::milliseconds fresh_for,
+                                      page wanted) {
+  auto args = postgres::make_params(fresh_for.count(), wanted.max, wanted.after);
+  co_return co_await list(connection, "centralcloud.list_instances($1, $2, $3) with ordinality as listed(item, n)",
                           std::move(args));
 }
 
@@ -64,6 +73,37 @@ awaitable<std::string> list_patterns(postgres::connection& connection, std::int6
   auto args = postgres::make_params(max);
   co_return co_await list(connection, "centralcloud.list_patterns($1) with ordinality as listed(item, n)",
                           std::move(args));
+}
+
+awaitable<std::string> list_safety_profiles(postgres::connection& connection, std::int64_t max) {
+  auto args = postgres::make_params(max);
+  co_return co_await list(connection, "centralcloud.list_safety_profiles($1) with ordinality as listed(item, n)",
+                          std::move(args));
+}
+
+awaitable<std::string> read_overview(postgres::connection& connection, std::chrono::milliseconds fresh_for) {
+  auto args = postgres::make_params(fresh_for.count());
+  const auto answer =
+      co_await connection.query("select centralcloud.overview($1)::text as overview", std::move(args));
+  co_return answer.single().get<std::string>("overview");
+}
+
+awaitable<std::string> read_activity(postgres::connection& connection) {
+  postgres::params none;
+  const auto answer = co_await connection.query("select centralcloud.activity()::text as activity", std::move(none));
+  co_return answer.single().get<std::string>("activity");
+}
+
+awaitable<step_page> steps_since(postgres::connection& connection, std::optional<std::string> since,
+                                 std::int64_t max) {
+  auto args = postgres::make_params(since, max);
+  const auto answer = co_await connection.query(
+      "select next_since, steps::text as steps from centralcloud.steps_since($1::pg_snapshot, $2)", std::move(args));
+  const auto row = answer.single();
+  step_page page;
+  page.next_since = row.get<std::string>("next_since");
+  page.steps = row.get<std::string>("steps");
+  co_return page;
 }
 
 }  // namespace fleet::central

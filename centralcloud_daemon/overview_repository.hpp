@@ -1,6 +1,7 @@
 // What people are shown: lists and stories as JSON texts, as the database writes them.
 #pragma once
 #include <boost/asio/awaitable.hpp>
+#include <boost/json/object.hpp>
 #include <chrono>
 #include <cstdint>
 #include <optional>
@@ -18,13 +19,41 @@ boost::asio::awaitable<std::string> list_queues(postgres::connection& connection
 boost::asio::awaitable<std::string> list_pending(postgres::connection& connection, std::string queue, std::int64_t max);
 boost::asio::awaitable<std::string> list_dead_letters(postgres::connection& connection,
                                                       std::optional<std::string> queue, std::int64_t max);
+
+/// A page of a list: what follows the item named `after`.
+struct page {
+  std::int64_t max = 100;
+  std::optional<std::string> after = {};
+};
+/// Newest first. `status`: of the vote or of the change. An unknown `after` is an `sql_error` (no_data_found).
 boost::asio::awaitable<std::string> list_proposals(postgres::connection& connection, std::optional<std::string> status,
-                                                   std::int64_t max);
+                                                   page wanted = {});
+
+struct proposal_story {
+  std::string text;             ///< a JSON object
+  boost::json::object profile;  ///< the safety profile in force: of the change, before there is one the proposal's own
+};
 /// Nothing where there is no such proposal.
-boost::asio::awaitable<std::optional<std::string>> read_story(postgres::connection& connection,
-                                                              base::proposal_id proposal);
+boost::asio::awaitable<std::optional<proposal_story>> read_story(postgres::connection& connection,
+                                                                 base::proposal_id proposal);
+/// By name.
 boost::asio::awaitable<std::string> list_instances(postgres::connection& connection,
-                                                   std::chrono::milliseconds fresh_for);
+                                                   std::chrono::milliseconds fresh_for, page wanted = {});
 boost::asio::awaitable<std::string> list_patterns(postgres::connection& connection, std::int64_t max);
+boost::asio::awaitable<std::string> list_safety_profiles(postgres::connection& connection, std::int64_t max);
+
+/// {at, queues[], pipeline{state: proposals}, instances{registered, fresh}}: what changes from second to second.
+boost::asio::awaitable<std::string> read_overview(postgres::connection& connection,
+                                                  std::chrono::milliseconds fresh_for);
+/// The last hour: [{at, status, proposals}], a row a minute and status.
+boost::asio::awaitable<std::string> read_activity(postgres::connection& connection);
+
+struct step_page {
+  std::string next_since;
+  std::string steps;  ///< a JSON array of {proposal_id, state, cause, actor, at, description}, oldest first
+};
+/// Every step whose transaction `since` (of the page before) did not see; the newest `max` of all without it.
+boost::asio::awaitable<step_page> steps_since(postgres::connection& connection, std::optional<std::string> since,
+                                              std::int64_t max);
 
 }  // namespace fleet::central

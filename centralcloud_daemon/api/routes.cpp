@@ -7,8 +7,10 @@
 #include <utility>
 
 #include "centralcloud_daemon/alerts/alert_repository.hpp"
+#include "centralcloud_daemon/api/rules_in_force.hpp"
 #include "centralcloud_daemon/overview_repository.hpp"
 #include "common/base/error.hpp"
+#include "common/base/json.hpp"
 #include "common/base/text.hpp"
 #include "common/postgres/error.hpp"
 #include "common/postgres/transaction.hpp"
@@ -23,6 +25,7 @@ using http::response;
 
 constexpr std::int64_t default_limit = 100;
 constexpr std::int64_t max_limit = 1000;
+constexpr std::int64_t newest_steps = 30;
 constexpr std::size_t max_reason_bytes = 2000;
 
 response named_list(std::string_view name, const std::string& list) {
@@ -95,9 +98,12 @@ class handlers {
   }
 
   awaitable<response> proposals(request from) {
-    const auto limit = limit_of(from);
+    page wanted;
+    wanted.max = limit_of(from);
+    wanted.after = from.query_value("after");
     auto lease = co_await with_.pool.acquire();
-    co_return named_list("proposals", co_await list_proposals(*lease, from.query_value("status"), limit));
+    auto reading = list_proposals(*lease, from.query_value("status"), std::move(wanted));
+    co_return named_list("proposals", co_await or_not_found(std::move(reading)));
   }
 
   awaitable<response> proposal(request from) {
@@ -105,7 +111,11 @@ class handlers {
     auto lease = co_await with_.pool.acquire();
     auto story = co_await read_story(*lease, id);
     if (!story) fail(base::error_kind::not_found, "there is no proposal \"" + id.str() + "\"");
-    co_return http::text_response(200, std::move(*story), "application/json");
+    // What the figures were held against goes into the same object, behind what the database says.
+    story->text.pop_back();
+    story->text +=
+        ",\"rules\":" + base::write_json(rules_in_force(with_.consensus, with_.guardian, story->profile)) + "}";
+    co_return http::text_response(200, std::move(story->text), "application/json");
   }
 
   awaitable<response> roll_back(request from) {
@@ -123,9 +133,13 @@ class handlers {
     co_return http::json_response(202, std::move(body));
   }
 
-  awaitable<response> instances(request) {
+  awaitable<response> instances(request from) {
+    page wanted;
+    wanted.max = limit_of(from);
+    wanted.after = from.query_value("after");
     auto lease = co_await with_.pool.acquire();
-    co_return named_list("instances", co_await list_instances(*lease, with_.consensus.heartbeat_timeout));
+    auto reading = list_instances(*lease, with_.consensus.heartbeat_timeout, std::move(wanted));
+    co_return named_list("instances", co_await std::move(reading));
   }
 
   awaitable<response> alerts(request from) {
@@ -139,6 +153,32 @@ class handlers {
     const auto limit = limit_of(from);
     auto lease = co_await with_.pool.acquire();
     co_return named_list("patterns", co_await list_patterns(*lease, limit));
+  }
+
+  awaitable<response> safety_profiles(request from) {
+    const auto limit = limit_of(from);
+    auto lease = co_await with_.pool.acquire();
+    co_return named_list("safety_profiles", co_await list_safety_profiles(*lease, limit));
+  }
+
+  awaitable<response> overview(request) {
+    auto lease = co_await with_.pool.acquire();
+    auto text = co_await read_overview(*lease, with_.consensus.heartbeat_timeout);
+    co_return http::text_response(200, std::move(text), "application/json");
+  }
+
+  awaitable<response> activity(request) {
+    auto lease = co_await with_.pool.acquire();
+    auto minutes = co_await read_activity(*lease);
+    const auto newest = co_await steps_since(*lease, std::nullopt, newest_steps);
+    std::string text = "{\"minutes\":" + std::move(minutes) + ",\"steps\":" + newest.steps + "}";
+    co_return http::text_response(200, std::move(text), "application/json");
+  }
+
+  awaitable<response> events(request) {
+    auto stream = with_.events.subscribe();
+    if (!stream) fail(base::error_kind::unavailable, "too many event streams are open");
+    co_return http::stream_response(std::move(stream));
   }
 
  private:
@@ -167,6 +207,9 @@ void add_routes(http::router& to, parts with) {
   const auto route = [&](std::string_view method, std::string_view pattern, auto member) {
     to.add(method, pattern, [all, member](request from) { return ((*all).*member)(std::move(from)); });
   };
+  route("GET", "/v1/overview", &handlers::overview);
+  route("GET", "/v1/activity", &handlers::activity);
+  route("GET", "/v1/events", &handlers::events);
   route("GET", "/v1/queues", &handlers::queues);
   route("GET", "/v1/queues/{queue}/messages", &handlers::messages);
   route("GET", "/v1/dlq", &handlers::dead_letters);
@@ -178,6 +221,7 @@ void add_routes(http::router& to, parts with) {
   route("GET", "/v1/instances", &handlers::instances);
   route("GET", "/v1/patterns", &handlers::patterns);
   route("GET", "/v1/alerts", &handlers::alerts);
+  route("GET", "/v1/safety-profiles", &handlers::safety_profiles);
 }
 
 }  // namespace fleet::central::api

@@ -25,7 +25,7 @@ int proposals(const invocation& call) {
   return with_database(call, [&call](postgres::connection& connection, const settings&) -> awaitable<int> {
     std::optional<std::string> status;
     if (call.has("status")) status = call.option("status");
-    const auto list = co_await list_proposals(connection, std::move(status), default_max);
+    const auto list = co_await list_proposals(connection, std::move(status));
     const std::vector<column> columns = {{"proposal_id", "proposal"},
                                          {"instance_id", "instance"},
                                          {"agent_type", "agent type"},
@@ -45,9 +45,9 @@ int proposal(const invocation& call) {
     const auto story = co_await read_story(connection, id);
     if (!story) co_return refuse(call, "there is no proposal \"" + id.str() + "\"");
     if (call.json) {
-      *call.out << *story << '\n';
+      *call.out << story->text << '\n';
     } else {
-      *call.out << format_story(boost::json::parse(*story).as_object());
+      *call.out << format_story(boost::json::parse(story->text).as_object());
     }
     co_return daemon::exit_done;
   });

@@ -36,7 +36,8 @@ create table centralcloud.proposal (
   check ((state = 'voting') = (decided_at is null)));
 create index on centralcloud.proposal (deadline) where state = 'voting';  -- the deadline worker
 create index on centralcloud.proposal (received_at) where state = 'voting' and deadline is null;  -- waiting for voters
-create index on centralcloud.proposal (received_at desc);                 -- lists, newest first
+create index on centralcloud.proposal (received_at desc, proposal_id desc);         -- lists, newest first
+create index on centralcloud.proposal (state, received_at desc, proposal_id desc);  -- those of one state
 
 -- Who may vote: fixed when the vote opens.
 create table centralcloud.electorate (
@@ -83,6 +84,7 @@ create table centralcloud.change (
   profile         jsonb not null,                -- the safety profile in force when it began
   baseline        jsonb not null default '{}',   -- metrics before the change
   runs            jsonb not null default '{}',   -- breaches in a row, by rule
+  received_at     timestamptz not null,          -- the proposal's, so that lists of one state need no sorting
   started_at      timestamptz not null default clock_timestamp(),
   watch_until     timestamptz,
   last_sample_at  timestamptz not null default clock_timestamp(),
@@ -92,6 +94,7 @@ create table centralcloud.change (
   check (state <> 'watching' or watch_until is not null));
 create index on centralcloud.change (watch_until) where state = 'watching';                      -- the window worker
 create index on centralcloud.change (agent_type, ended_at desc) where state = 'confirmed';       -- learning, similarity
+create index on centralcloud.change (state, received_at desc, proposal_id desc);                 -- lists and counts by state
 
 create table centralcloud.sample (
   sample_id      bigint generated always as identity primary key,
@@ -167,8 +170,10 @@ create table centralcloud.audit_log (
   detail      jsonb not null,
   previous    bytea not null,                    -- hash of the entry before in its chain; empty: there is none
   hash        bytea not null,
+  xid         xid8 not null,                     -- lets a follower read on without missing a late commit; not in the hash
   unique (chain, seq));
 create index on centralcloud.audit_log (proposal_id) where proposal_id is not null;
+create index on centralcloud.audit_log (xid, audit_id) where action = 'step';
 
 -- Rows to be locked, no more. Advisory locks would do as well, but anybody may take those, and hold up every decision.
 create table centralcloud.audit_chain (chain int primary key);
@@ -202,7 +207,7 @@ begin
   select l.seq, l.hash into e.seq, e.previous from centralcloud.audit_log l
    where l.chain = extend_chain.chain order by l.seq desc limit 1;
   e := (nextval('centralcloud.audit_log_audit_id_seq'), chain, coalesce(e.seq, 0) + 1, clock_timestamp(), session_user,
-        actor, action, proposal_id, coalesce(detail, '{}'), coalesce(e.previous, ''), null);
+        actor, action, proposal_id, coalesce(detail, '{}'), coalesce(e.previous, ''), null, pg_current_xact_id());
   e.hash := centralcloud.audit_hash(e);
   insert into centralcloud.audit_log select e.*;
   return e.hash;
@@ -250,7 +255,7 @@ create function centralcloud.add_step(proposal_id text, state text, cause text, 
 $$;
 
 create view centralcloud.step as
-  select l.audit_id as step_id, l.proposal_id, l.at, l.detail ->> 'state' as state, l.detail ->> 'cause' as cause, l.actor
+  select l.audit_id as step_id, l.xid, l.proposal_id, l.at, l.detail ->> 'state' as state, l.detail ->> 'cause' as cause, l.actor
     from centralcloud.audit_log l where l.action = 'step';
 
 -- What an instance does with its own proposals, and what operators do to the queues, is written elsewhere and noted here.

@@ -43,8 +43,8 @@ begin
   if not found then disposition := 'unknown_proposal'; return; end if;
   -- Who proposes applies: whoever else reports first must not become the one that is told to roll back.
   if p.instance_id <> record_sample.instance_id then disposition := 'other_instance'; return; end if;
-  insert into centralcloud.change (proposal_id, instance_id, agent_type, change_type, state, profile)
-  values (p.proposal_id, record_sample.instance_id, p.agent_type, p.change_type, 'executing',
+  insert into centralcloud.change (proposal_id, instance_id, agent_type, change_type, state, received_at, profile)
+  values (p.proposal_id, record_sample.instance_id, p.agent_type, p.change_type, 'executing', p.received_at,
           centralcloud.effective_profile(p.agent_type, record_sample.instance_id, p.body -> 'safety_profile'))
   on conflict (proposal_id) do nothing;
   if found then

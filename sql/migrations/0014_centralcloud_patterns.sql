@@ -109,22 +109,112 @@ returns setof jsonb language sql stable set timezone = 'UTC' as $$
 $$;
 comment on function centralcloud.list_audit is 'Audit entries, newest first; before: an audit_id, to page on.';
 
-create function centralcloud.list_proposals(status text default null, max int default 100) returns setof jsonb
-language sql stable set timezone = 'UTC' as $$
-  select to_jsonb(v) from centralcloud.proposals v
-   where list_proposals.status is null or v.status = list_proposals.status or v.vote_state = list_proposals.status
-   order by v.received_at desc, v.proposal_id limit list_proposals.max
-$$;
+-- Newest first. status: null, a state of the vote, or a state of the change. after: the last proposal of the page before.
+-- Both kinds of state are read from an index in the list's order: a page costs the same however many proposals there are.
+create function centralcloud.list_proposals(status text default null, max int default 100, after text default null)
+returns setof jsonb language plpgsql stable set timezone = 'UTC' as $$
+#variable_conflict use_column
+declare
+  below_at timestamptz := 'infinity';
+  below_id text := '';
+begin
+  if list_proposals.after is not null then
+    select p.received_at, p.proposal_id into below_at, below_id from centralcloud.proposal p
+     where p.proposal_id = list_proposals.after;
+    if not found then
+      raise exception 'after: there is no proposal "%"', left(list_proposals.after, 200) using errcode = 'no_data_found';
+    end if;
+  end if;
+  return query
+    with page as (
+      (select p.proposal_id, p.received_at from centralcloud.proposal p
+        where list_proposals.status is null and (p.received_at, p.proposal_id) < (below_at, below_id)
+        order by p.received_at desc, p.proposal_id desc limit list_proposals.max)
+      union all
+      (select p.proposal_id, p.received_at from centralcloud.proposal p
+        where p.state = list_proposals.status and (p.received_at, p.proposal_id) < (below_at, below_id)
+        order by p.received_at desc, p.proposal_id desc limit list_proposals.max)
+      union all
+      (select c.proposal_id, c.received_at from centralcloud.change c
+        where c.state = list_proposals.status and (c.received_at, c.proposal_id) < (below_at, below_id)
+        order by c.received_at desc, c.proposal_id desc limit list_proposals.max)
+      order by 2 desc, 1 desc limit list_proposals.max)
+    select to_jsonb(v) from page join centralcloud.proposals v using (proposal_id)
+     order by v.received_at desc, v.proposal_id desc;
+end $$;
 
-create function centralcloud.list_instances(fresh_ms bigint, max int default 1000) returns setof jsonb
-language sql stable set timezone = 'UTC' as $$
-  select to_jsonb(v) || jsonb_build_object('fresh', v.seen_seconds_ago * 1000 < list_instances.fresh_ms)
-    from centralcloud.instances v order by v.instance_id limit list_instances.max
+-- By name. after: the last instance of the page before. waiting: messages that it has not taken, counted up to 1000.
+create function centralcloud.list_instances(fresh_ms bigint, max int default 1000, after text default null)
+returns setof jsonb language sql stable set timezone = 'UTC' as $$
+  select to_jsonb(v) || jsonb_build_object('fresh', v.seen_seconds_ago * 1000 < list_instances.fresh_ms, 'waiting', w.messages,
+           'oldest_waiting_seconds', round(extract(epoch from clock_timestamp() - w.oldest), 3))
+    from (select * from centralcloud.instances i
+           where list_instances.after is null or i.instance_id > list_instances.after
+           order by i.instance_id limit list_instances.max) v
+    cross join lateral (
+      select count(*) as messages, min(u.enqueued_at) as oldest from (
+        select t.enqueued_at from quantumflow.unread t where t.consumer_group = v.instance_id limit 1000) u) w
+   order by v.instance_id
 $$;
 
 create function centralcloud.list_patterns(max int default 100) returns setof jsonb
 language sql stable set timezone = 'UTC' as $$
   select to_jsonb(v) from centralcloud.patterns v order by v.last_seen_at desc, v.pattern_id limit list_patterns.max
+$$;
+
+create function centralcloud.list_safety_profiles(max int default 1000) returns setof jsonb
+language sql stable set timezone = 'UTC' as $$
+  select to_jsonb(v) from centralcloud.safety_profiles v order by v.agent_type, v.instance_id nulls first
+   limit list_safety_profiles.max
+$$;
+
+-- How many proposals are where. What is over counts for a day; each count ends at 10000, so that it stays an index probe.
+create function centralcloud.pipeline() returns jsonb language sql stable as $$
+  select jsonb_object_agg(s.state, coalesce(n.proposals, 0)) from (values
+      ('voting', true), ('approved', false), ('executing', true), ('watching', true), ('rollback_triggered', true),
+      ('confirmed', false), ('rolled_back', false), ('rollback_failed', false), ('failed', false), ('rejected', false)
+    ) s(state, under_way) cross join lateral (
+      select count(*) as proposals from (
+        (select from centralcloud.proposal p
+          where p.state = s.state and (s.under_way or p.received_at > now() - interval '1 day')
+            and (s.state <> 'approved' or not exists (select from centralcloud.change c where c.proposal_id = p.proposal_id))
+          limit 10000)
+        union all
+        (select from centralcloud.change c
+          where c.state = s.state and (s.under_way or c.received_at > now() - interval '1 day') limit 10000)) counted) n
+$$;
+
+-- What the front page shows, again and again while somebody looks.
+create function centralcloud.overview(fresh_ms bigint) returns jsonb language sql stable set timezone = 'UTC' as $$
+  select jsonb_build_object(
+    'at', clock_timestamp(),
+    'queues', (select coalesce(jsonb_agg(to_jsonb(q)), '[]') from quantumflow.list_queues() q),
+    'pipeline', centralcloud.pipeline(),
+    'instances', (select jsonb_build_object('registered', count(*), 'fresh', count(*) filter (
+                           where i.last_seen_at > clock_timestamp() - overview.fresh_ms * interval '1 millisecond'))
+                    from centralcloud.instance i))
+$$;
+
+-- The last hour, a row a minute that had any: what became of the proposals that came in it. At most the newest 20000.
+create function centralcloud.activity() returns jsonb language sql stable set timezone = 'UTC' as $$
+  select coalesce(jsonb_agg(to_jsonb(m) order by m.at), '[]') from (
+    select date_trunc('minute', r.received_at) as at, coalesce(c.state, r.state) as status, count(*) as proposals
+      from (select p.proposal_id, p.received_at, p.state from centralcloud.proposal p
+             where p.received_at > now() - interval '1 hour' order by p.received_at desc limit 20000) r
+      left join centralcloud.change c using (proposal_id)
+     group by 1, 2) m
+$$;
+
+-- The steps of transactions that `since` does not see, oldest first, and the snapshot to ask with next. Null: the newest `max`.
+create function centralcloud.steps_since(since pg_snapshot, max int default 200)
+returns table (next_since text, steps jsonb) language sql stable set timezone = 'UTC' as $$
+  select pg_current_snapshot()::text, coalesce((
+    select jsonb_agg(jsonb_build_object('proposal_id', s.proposal_id, 'state', s.state, 'cause', s.cause, 'actor', s.actor, 'at', s.at,
+                                        'description', left(p.body #>> '{metadata,description}', 200)) order by s.xid, s.step_id)
+      from (select * from centralcloud.step t
+             where t.xid >= coalesce(pg_snapshot_xmin(since), '0') and (since is null or not pg_visible_in_snapshot(t.xid, since))
+             order by t.xid desc, t.step_id desc limit steps_since.max) s
+      join centralcloud.proposal p using (proposal_id)), '[]')
 $$;
 
 create function centralcloud.proposal_story(proposal_id text) returns jsonb language sql stable set timezone = 'UTC' as $$
@@ -136,7 +226,7 @@ create function centralcloud.proposal_story(proposal_id text) returns jsonb lang
                       from centralcloud.vote t where t.proposal_id = p.proposal_id),
       'decision', (select to_jsonb(d) - 'proposal_id' from centralcloud.decision d where d.proposal_id = p.proposal_id),
       'change', (select to_jsonb(c) - 'proposal_id' from centralcloud.change c where c.proposal_id = p.proposal_id),
-      'steps', (select coalesce(jsonb_agg(to_jsonb(s) - '{proposal_id,step_id}'::text[] order by s.step_id), '[]')
+      'steps', (select coalesce(jsonb_agg(to_jsonb(s) - '{proposal_id,step_id,xid}'::text[] order by s.step_id), '[]')
                   from centralcloud.step s where s.proposal_id = p.proposal_id),
       -- The last 1000 samples, oldest first.
       'samples', (select coalesce(jsonb_agg(to_jsonb(s) - 'proposal_id' order by s.sample_id), '[]') from (

@@ -194,7 +194,8 @@ begin
         rollback_record change_to_roll_back start_rollback confirm_due_change take_silent_change
         confirmed_measures next_due_ms find_pattern pattern_candidates record_pattern step_pattern set_safety_profile
         get_safety_profile seal_audit audit_reload'),
-      ('centralcloud', 'centralcloud, centralcloud_readonly', 'list_proposals list_instances list_patterns proposal_story list_audit')
+      ('centralcloud', 'centralcloud, centralcloud_readonly', 'list_proposals list_instances list_patterns list_safety_profiles
+        overview activity steps_since proposal_story list_audit')
     ) g(schema, roles, names) cross join lateral regexp_split_to_table(g.names, '\s+') n(name)
   loop
     for fn in select p.oid from pg_proc p where p.pronamespace = entry.schema::regnamespace and p.proname = entry.name loop

@@ -171,7 +171,7 @@ TEST_CASE("audit: what a superuser changed, removed or put in another order is f
     log.tamper(
         "insert into centralcloud.audit_log select 900000 + audit_id, chain, seq + 1, at, role, actor, action, "
         "proposal_id, "
-        "detail, previous, hash from centralcloud.audit_log where chain = 1 order by seq desc limit 1");
+        "detail, previous, hash, xid from centralcloud.audit_log where chain = 1 order by seq desc limit 1");
     CHECK(verify(log.url).findings() == "changed 1/" + log.at(7));
   }
   SECTION("two entries that changed places") {

@@ -1,0 +1,34 @@
+// The event stream's source: the overview, and every step that a proposal takes.
+#pragma once
+#include <boost/asio/awaitable.hpp>
+#include <chrono>
+#include <optional>
+#include <string>
+
+#include "centralcloud_daemon/consensus/engine.hpp"
+#include "common/async/stop.hpp"
+#include "common/http/event_stream.hpp"
+#include "common/postgres/pool.hpp"
+
+namespace fleet::central::api {
+
+/// While somebody listens, reads the database about every second, once for all listeners, and gives the hub
+/// `overview` (as GET /v1/overview) and `steps` ([{proposal_id, state, cause, actor, at, description}], where there are
+/// new ones, by whichever coordinator), or `trouble` ({detail}) where the database is away. All must outlive it.
+class live_feed {
+ public:
+  live_feed(postgres::pool& pool, const consensus::engine_settings& consensus, http::event_hub& hub)
+      : pool_(pool), consensus_(consensus), hub_(hub) {}
+  /// Until a soft stop; supervise it.
+  boost::asio::awaitable<void> run(async::stop_token stop);
+
+ private:
+  boost::asio::awaitable<void> tell();
+
+  postgres::pool& pool_;
+  const consensus::engine_settings& consensus_;
+  http::event_hub& hub_;
+  std::optional<std::string> since_;
+};
+
+}  // namespace fleet::central::api
