@@ -28,7 +28,8 @@ boost::asio::awaitable<void> live_feed::tell() {
   const auto overview = co_await read_overview(*lease, consensus_.heartbeat_timeout);
   hub_.publish("overview", overview);
   const bool follows = since_.has_value();
-  auto page = co_await steps_since(*lease, since_, follows ? max_steps : 0);
+  const std::int64_t wanted = follows ? max_steps : 0;
+  auto page = co_await steps_since(*lease, since_, wanted);
   since_ = std::move(page.next_since);
   if (follows && page.steps != "[]") hub_.publish("steps", page.steps);
 }

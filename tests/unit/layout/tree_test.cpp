@@ -71,6 +71,8 @@ TEST_CASE("layout: every folder with sources says why it exists") {
                                       {".cpp", ".hpp", ".sh", ".sql", ".ini", ".js"})) {
     auto folder = file.path.substr(0, file.path.rfind('/'));
     if (folder == "sql/migrations") folder = "sql";
+    if (folder == "centralcloud_daemon/dashboard/page")
+      folder = "centralcloud_daemon/dashboard";  // all of it is served
     if (!exists(folder + "/README.md")) silent.insert(folder);
   }
   std::string all;
