@@ -22,7 +22,7 @@ boost::asio::awaitable<std::vector<base::finding>> examine(config::values all) {
   const auto with = settings_from(all).value();
   quantumflow::database_checks what;
   what.database = database_settings(with.core);
-  what.listen = what.database;
+  what.listen = listen_settings(with.core);
   what.connections = connections_of(all, with);
   auto found = co_await quantumflow::examine_database(std::move(what));
   co_return found;

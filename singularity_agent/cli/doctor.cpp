@@ -94,7 +94,7 @@ boost::asio::awaitable<std::vector<finding>> examine(config::values all) {
   }
   quantumflow::database_checks database;
   database.database = database_of(settings);
-  database.listen = database.database;
+  database.listen = listen_of(settings);
   database.instance = settings.instance.str();
   database.connections = connections_of(all, settings);
   auto more = co_await quantumflow::examine_database(std::move(database));
