@@ -50,7 +50,8 @@ awaitable<std::string> list_proposals(postgres::connection& connection, std::opt
 awaitable<std::optional<proposal_story>> read_story(postgres::connection& connection, base::proposal_id proposal) {
   auto args = postgres::make_params(proposal);
   const auto answer = co_await connection.query(
-      "select s::text as story, coalesce(nullif(s #> '{change,profile}', 'null'), s #> '{proposal,safety_profile}', '{}')"
+      "select s::text as story, coalesce(nullif(s #> '{change,profile}', 'null'), s #> '{proposal,safety_profile}', "
+      "'{}')"
       " as profile from centralcloud.proposal_story($1) s",
       std::move(args));
   const auto row = answer.single();
@@ -83,8 +84,7 @@ awaitable<std::string> list_safety_profiles(postgres::connection& connection, st
 
 awaitable<std::string> read_overview(postgres::connection& connection, std::chrono::milliseconds fresh_for) {
   auto args = postgres::make_params(fresh_for.count());
-  const auto answer =
-      co_await connection.query("select centralcloud.overview($1)::text as overview", std::move(args));
+  const auto answer = co_await connection.query("select centralcloud.overview($1)::text as overview", std::move(args));
   co_return answer.single().get<std::string>("overview");
 }
 
@@ -94,8 +94,7 @@ awaitable<std::string> read_activity(postgres::connection& connection) {
   co_return answer.single().get<std::string>("activity");
 }
 
-awaitable<step_page> steps_since(postgres::connection& connection, std::optional<std::string> since,
-                                 std::int64_t max) {
+awaitable<step_page> steps_since(postgres::connection& connection, std::optional<std::string> since, std::int64_t max) {
   auto args = postgres::make_params(since, max);
   const auto answer = co_await connection.query(
       "select next_since, steps::text as steps from centralcloud.steps_since($1::pg_snapshot, $2)", std::move(args));
