@@ -74,7 +74,8 @@ finished=yes
 title "Done: three changes, three ends, in $(elapsed "$script_started")"
 if [[ $mode == once ]]; then exit 0; fi
 cat << TEXT
-  coordinator http://$listen/v1/proposals (also /v1/queues, /v1/instances, /metrics)
+  dashboard   http://$listen/
+  API         http://$listen/v1/proposals (also /v1/queues, /v1/instances, /v1/alerts, /metrics)
   logs        $home/logs
   your own    build/bin/singularity_agent propose FILE --wait --config .quickstart/alpha/agent.ini
 TEXT
