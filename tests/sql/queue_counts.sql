@@ -44,7 +44,13 @@ select expect(count_messages(), 0::bigint, 'not before the commit');
 rollback;
 select expect(figures(), '(11,6,0)', 'taken back');
 
-select expect((select count(*) from take('voting_requests_queue', 'a')), 6::bigint, 'all that it was due');
+-- A take gives one part at a time: those that committed late, then the others. Whether these were late depends on what else
+-- runs on the cluster.
+begin;
+select count(*) as first_part from take('voting_requests_queue', 'a') \gset
+select count(*) as rest from take('voting_requests_queue', 'a') \gset
+commit;
+select expect(:first_part + :rest, 6, 'all that it was due');
 select expect(figures(), '(11,0,6)', 'consumed');
 
 -- A segment that is cut before its messages were counted.
