@@ -11,7 +11,7 @@ endforeach()
 install(DIRECTORY ${CMAKE_SOURCE_DIR}/sql/ DESTINATION ${CMAKE_INSTALL_DATADIR}/fleet_control/sql FILES_MATCHING PATTERN "*.sql")
 if(EXISTS ${CMAKE_SOURCE_DIR}/centralcloud_daemon/dashboard)
   install(DIRECTORY ${CMAKE_SOURCE_DIR}/centralcloud_daemon/dashboard/ DESTINATION ${CMAKE_INSTALL_DATADIR}/fleet_control/dashboard
-    FILES_MATCHING PATTERN "*.html" PATTERN "*.css" PATTERN "*.js")
+    FILES_MATCHING PATTERN "*.html" PATTERN "*.css" PATTERN "*.js" PATTERN "*.svg")
 endif()
 
 # The units name the programs by their absolute place. With the prefix /usr they are unchanged.

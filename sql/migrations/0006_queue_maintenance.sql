@@ -221,12 +221,14 @@ returns table (segment int, state text, bytes bigint, held_by text, held_seconds
 #variable_conflict use_column
 declare
   old_timeout text := current_setting('lock_timeout');
-  now_at int := pg_sequence_last_value('quantumflow.current_segment');
-  next_one int := (now_at + 1) % 3;
+  now_at int;
+  next_one int;
   old record;
 begin
   perform quantumflow.check_isolation('rotate');
   if not pg_try_advisory_xact_lock(quantumflow.rotation_lock_class(), 0) then return; end if;
+  now_at := pg_sequence_last_value('quantumflow.current_segment');
+  next_one := (now_at + 1) % 3;
   perform set_config('lock_timeout', lock_timeout_ms || 'ms', true);
   for old in select g.segment from quantumflow.segment g where g.closed_at is not null order by g.closed_at loop
     perform quantumflow.truncate_segment(old.segment);

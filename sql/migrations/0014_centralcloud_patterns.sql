@@ -109,7 +109,7 @@ returns setof jsonb language sql stable set timezone = 'UTC' as $$
 $$;
 comment on function centralcloud.list_audit is 'Audit entries, newest first; before: an audit_id, to page on.';
 
--- Newest first. status: null, a state of the vote, or a state of the change. after: the last proposal of the page before.
+-- Newest first. status: null, a state of the vote, a state of the change, or not_begun: approved within a day, and not heard of since. after: the last proposal of the page before.
 -- Both kinds of state are read from an index in the list's order: a page costs the same however many proposals there are.
 create function centralcloud.list_proposals(status text default null, max int default 100, after text default null)
 returns setof jsonb language plpgsql stable set timezone = 'UTC' as $$
@@ -138,6 +138,12 @@ begin
       (select c.proposal_id, c.received_at from centralcloud.change c
         where c.state = list_proposals.status and (c.received_at, c.proposal_id) < (below_at, below_id)
         order by c.received_at desc, c.proposal_id desc limit list_proposals.max)
+      union all
+      (select p.proposal_id, p.received_at from centralcloud.proposal p
+        where list_proposals.status = 'not_begun' and p.state = 'approved' and p.received_at > now() - interval '1 day'
+          and not exists (select from centralcloud.change c where c.proposal_id = p.proposal_id)
+          and (p.received_at, p.proposal_id) < (below_at, below_id)
+        order by p.received_at desc, p.proposal_id desc limit list_proposals.max)
       order by 2 desc, 1 desc limit list_proposals.max)
     select to_jsonb(v) from page join centralcloud.proposals v using (proposal_id)
      order by v.received_at desc, v.proposal_id desc;

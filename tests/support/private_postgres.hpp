@@ -67,4 +67,15 @@ class private_postgres {
   pid_t pid_ = -1;
 };
 
+/// The shared server killed, and started again when this goes, even where a check fails.
+struct database_outage {
+  database_outage() { private_postgres::shared().kill9(); }
+  ~database_outage() { end(); }
+  database_outage(const database_outage&) = delete;
+  database_outage& operator=(const database_outage&) = delete;
+  void end() {
+    if (!private_postgres::shared().running()) private_postgres::shared().start();
+  }
+};
+
 }  // namespace fleet::test

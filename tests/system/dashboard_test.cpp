@@ -26,9 +26,14 @@ http::client_response get(const std::string& address, const std::string& target)
 class browser {
  public:
   explicit browser(const daemon_fleet& fleet)
-      : driver_("/usr/bin/chromedriver", {"--port=" + std::to_string(port)}, fleet.directory + "/chromedriver.log") {
+      : driver_("/usr/bin/chromedriver", {"--port=0"}, fleet.directory + "/chromedriver.log") {
     driver_.start();
-    REQUIRE(wait_until([this] { return call("GET", "/status", {}).has_value(); }));
+    // "ChromeDriver was started successfully on port 12345."
+    const std::regex told("successfully on port ([0-9]+)");
+    std::smatch port;
+    std::string log;
+    REQUIRE(wait_until([&] { return std::regex_search(log = driver_.log(), port, told); }));
+    address_ = "127.0.0.1:" + port[1].str();
     boost::json::array arguments = {"--headless",
                                     "--no-sandbox",
                                     "--disable-gpu",
@@ -68,11 +73,10 @@ class browser {
   }
 
  private:
-  static constexpr int port = 47'531;
-  static base::result<http::client_response> call(const std::string& method, const std::string& target,
-                                                  const boost::json::object& body) {
+  base::result<http::client_response> call(const std::string& method, const std::string& target,
+                                           const boost::json::object& body) const {
     http::client_request request;
-    request.to = http::endpoint::parse("127.0.0.1:" + std::to_string(port)).value();
+    request.to = http::endpoint::parse(address_).value();
     request.method = method;
     request.target = target;
     if (method == "POST") request.body = boost::json::serialize(body);
@@ -84,6 +88,7 @@ class browser {
   }
 
   daemon_process driver_;
+  std::string address_;
   std::string session_;
 };
 
@@ -119,7 +124,9 @@ TEST_CASE("dashboard: every file that the page names is served, guarded, and not
       const auto file = get(address, "/assets/" + name);
       CAPTURE(name);
       CHECK(file.status == 200);
-      CHECK(file.headers.contains("etag"));
+      REQUIRE(file.headers.contains("etag"));
+      CHECK(shell("curl -s -o /dev/null -w '%{http_code}' -H 'If-None-Match: " + file.headers.at("etag") +
+                  "' 'http://" + address + "/assets/" + name + "'") == "304");
       texts.push_back(file.body);
     }
   }
@@ -157,6 +164,12 @@ TEST_CASE("dashboard: a browser shows what the fleet does, and takes no proposal
 
   page.go(root + "dead-letters");
   page.showing("nonsense");
+  for (const auto* view : {"queues", "alerts", "patterns", "profiles"}) {
+    page.go(root + view);
+    CHECK_FALSE(has(page.showing("<h1"), "Could not load"));
+  }
+  page.go(root + "proposals?status=not_begun");
+  CHECK_FALSE(has(page.showing("not begun"), id));
   page.go(root + "instances");
   for (const auto& agent : fleet.agents) page.showing(agent->instance);
 

@@ -19,15 +19,6 @@ using namespace std::chrono_literals;
 
 namespace {
 
-/// Starts the shared server again even where a check fails.
-struct database_outage {
-  database_outage() { private_postgres::shared().kill9(); }
-  ~database_outage() { end(); }
-  void end() {
-    if (!private_postgres::shared().running()) private_postgres::shared().start();
-  }
-};
-
 /// Stands for systemd, to the daemons that are started while it is there.
 class service_manager {
  public:

@@ -8,15 +8,6 @@ using namespace fleet::test;
 
 namespace {
 
-/// Starts the shared server again even where a check fails.
-struct database_outage {
-  database_outage() { private_postgres::shared().kill9(); }
-  ~database_outage() { end(); }
-  void end() {
-    if (!private_postgres::shared().running()) private_postgres::shared().start();
-  }
-};
-
 daemon_answer propose(agent_process& agent, const std::string& id, const std::string& content) {
   auto proposal = proposal_of({{"service.conf", content}});
   proposal["proposal_id"] = id;

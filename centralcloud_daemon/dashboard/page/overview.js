@@ -55,7 +55,7 @@ function headline(overview) {
 
 const stages = [
   {title: "Voting", states: ["voting"]},
-  {title: "Approved", states: ["approved"], note: "not begun"},
+  {title: "Approved", states: ["approved"], list: "not_begun", note: "not begun"},
   {title: "Executing", states: ["executing"]},
   {title: "Watched", states: ["watching"]},
   {title: "Confirmed", states: ["confirmed"], note: "24 h"},
@@ -68,10 +68,10 @@ const exits = [
   {title: "Failed", states: ["failed"], note: "24 h"},
 ];
 
-function stage(pipeline, {title, states, note}) {
+function stage(pipeline, {title, states, list = states[0], note}) {
   const n = states.reduce((sum, each) => sum + (pipeline[each] ?? 0), 0);
   const text = n >= countEnd ? `${count(countEnd)}+` : count(n);
-  return h("li", {}, h("a", {class: "stage", href: `#/proposals?status=${states[0]}`, "data-key": `stage-${states[0]}`,
+  return h("li", {}, h("a", {class: "stage", href: `#/proposals?status=${list}`, "data-key": `stage-${states[0]}`,
     "data-tone": n > 0 ? tone(states[0]) : "none"},
   h("span", {class: "stage-count"}, text), h("span", {class: "stage-title"}, title),
   note && h("span", {class: "stage-note"}, note)));

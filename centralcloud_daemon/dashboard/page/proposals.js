@@ -5,7 +5,7 @@ import {ago, chip, number, proposalLink, stateName} from "./format.js";
 import {heading, keepLoading, pages} from "./view.js";
 
 const size = 50;
-const states = ["voting", "approved", "executing", "watching", "confirmed", "rejected", "rollback_triggered", "rolled_back",
+const states = ["voting", "approved", "not_begun", "executing", "watching", "confirmed", "rejected", "rollback_triggered", "rolled_back",
   "rollback_failed", "failed"];
 
 const columns = [{title: "Change", wide: true}, {title: "State"}, {title: "Instance"}, {title: "Agent type"},

@@ -1,0 +1,42 @@
+\ir _queue.sql
+\getenv url FLEET_CASE_URL
+create extension if not exists dblink schema public;
+select public.dblink_connect('other', :'url') \gset
+set search_path to centralcloud, public;
+-- What the dashboard reads: pages of proposals, counts by state, and the steps since the last look.
+create function public.ids(status text, max int default 100, after text default null) returns text language sql as
+  $$ select coalesce(string_agg(p ->> 'proposal_id', ' ' order by n), '') from centralcloud.list_proposals(status, max, after) with ordinality l(p, n) $$;
+insert into proposal (proposal_id, instance_id, agent_type, body, state, received_at, decided_at)
+select 'p' || n, 'alpha', 'BugFixerAgent', '{"metadata": {"description": "d"}}', s.state,
+       now() - (case when n = 6 then interval '2 days' else n / 2 * interval '1 minute' end),  -- two at a time came at once
+       case when s.state <> 'voting' then now() end
+  from (values (1, 'voting'), (2, 'approved'), (3, 'approved'), (4, 'rejected'), (5, 'approved'), (6, 'approved')) s(n, state);
+insert into change (proposal_id, instance_id, agent_type, state, profile, received_at)
+select proposal_id, 'alpha', 'BugFixerAgent', 'executing', '{}', received_at from proposal where proposal_id = 'p3';
+
+-- Every page in order, nothing twice and nothing left out, ties included.
+select expect(ids(null), 'p1 p3 p2 p5 p4 p6', 'newest first');
+select expect(ids(null, 2), 'p1 p3', 'the first page');
+select expect(ids(null, 2, 'p3'), 'p2 p5', 'the next one begins inside a tie');
+select expect(ids(null, 2, 'p5'), 'p4 p6', 'and so does the last');
+select expect(ids(null, 2, 'p6'), '', 'the end');
+select raises($$select * from centralcloud.list_proposals(null, 2, 'unknown')$$, 'after: there is no proposal "unknown"');
+
+-- By state: of the vote, of the change, and approved without having begun within a day.
+select expect(ids('approved'), 'p3 p2 p5 p6', 'approved');
+select expect(ids('executing'), 'p3', 'executing');
+select expect(ids('not_begun'), 'p2 p5', 'not begun');
+select expect(ids('not_begun', 1, 'p2'), 'p5', 'not begun, a page');
+select expect((pipeline() ->> 'approved')::int, 2, 'the pipeline counts the same');
+select expect((pipeline() ->> 'executing')::int, 1, 'executing');
+
+-- Who follows the steps misses none that commits late, and gets none twice.
+select next_since as since from steps_since(null) \gset
+select public.dblink_exec('other', 'begin') \gset
+select * from public.dblink('other', $$select centralcloud.add_step('p1', 'late', 'c', 'a')$$) t(x text) \gset
+select add_step('p1', 'early', 'c', 'a') \gset
+create function public.states(steps jsonb) returns text language sql as $$ select coalesce(string_agg(s ->> 'state', ' '), '') from jsonb_array_elements(steps) s $$;
+select next_since as then_since, states(steps) as seen from steps_since(:'since') \gset
+select expect(:'seen'::text, 'early', 'committed');
+select public.dblink_exec('other', 'commit') \gset
+select expect((select states(steps) from steps_since(:'then_since')), 'late', 'the late one, and only it');
