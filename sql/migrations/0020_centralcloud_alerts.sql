@@ -231,25 +231,6 @@ $$;
 
 -- ── Figures ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
--- Who holds a snapshot that this database's cleaning up must respect. Age in transactions and, where it is a session or a
--- prepared transaction, in seconds.
-create function centralcloud.snapshot_holders()
-returns table (xid_age bigint, seconds double precision, holder text) language sql stable as $$
-  select age(a.backend_xmin)::bigint, extract(epoch from clock_timestamp() - a.xact_start)::double precision,
-         format('session %s of role %s (%s, %s)', a.pid, a.usename,
-                coalesce(nullif(a.application_name, ''), 'no application name'), a.state)
-    from pg_stat_activity a
-   where a.datname = current_database() and a.pid <> pg_backend_pid() and a.backend_xmin is not null
-     and a.backend_type = 'client backend'
-  union all
-  select age(p.transaction)::bigint, extract(epoch from clock_timestamp() - p.prepared)::double precision,
-         format('prepared transaction "%s" of role %s', p.gid, p.owner)
-    from pg_prepared_xacts p where p.database = current_database()
-  union all
-  select greatest(age(s.xmin), age(s.catalog_xmin))::bigint, null, format('replication slot "%s"', s.slot_name)
-    from pg_replication_slots s where s.xmin is not null or s.catalog_xmin is not null
-$$;
-
 -- One row, and no count over a backlog: small or indexed tables, and the catalogue.
 create function centralcloud.fleet_figures(fresh_ms bigint)
 returns table (live_instances bigint, silent_instances bigint, open_votes bigint, watched_changes bigint, log_bytes bigint,
@@ -263,13 +244,13 @@ returns table (live_instances bigint, silent_instances bigint, open_votes bigint
            (array_agg(s.held_by order by s.held_seconds desc nulls last))[1] as by
       from quantumflow.segments() s),
   -- By time first: a slot has none, and shows by its age in transactions.
-  holders as materialized (select * from centralcloud.snapshot_holders())
+  holders as materialized (select * from quantumflow.snapshot_holders())
   select instances.live, instances.n - instances.live,
          (select count(*) from centralcloud.proposal p where p.state = 'voting'),
          (select count(*) from centralcloud.change c where c.state = 'watching'),
          coalesce(held.bytes, 0), coalesce(held.seconds, 0), held.by,
-         coalesce((select max(h.seconds) from holders h), 0), coalesce((select max(h.xid_age) from holders h), 0),
-         (select h.holder from holders h order by h.seconds desc nulls last, h.xid_age desc limit 1)
+         coalesce((select max(h.held_seconds) from holders h), 0), coalesce((select max(h.transactions) from holders h), 0),
+         (select h.holder from holders h order by h.held_seconds desc nulls last, h.transactions desc limit 1)
     from instances cross join held
 $$;
 
