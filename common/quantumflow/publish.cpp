@@ -6,12 +6,12 @@ namespace fleet::quantumflow {
 
 namespace {
 
-constexpr auto publish_sql = "select quantumflow.publish($1, $2::jsonb, $3) as message_id";
+constexpr auto publish_sql = "select quantumflow.publish($1, $2, $3, $4) as message_id";
 
 postgres::params arguments_of(const publication& what) {
   std::optional<std::string> recipient;
   if (what.recipient) recipient = what.recipient->str();
-  return postgres::make_params(what.queue, boost::json::serialize(what.payload), recipient);
+  return postgres::make_params(what.queue, boost::json::serialize(what.payload), recipient, what.ordering_key);
 }
 
 }  // namespace

@@ -15,7 +15,7 @@ struct publication {
   std::string queue;
   boost::json::object payload;
   std::optional<base::instance_id> recipient = {};  ///< for queues that are addressed to one instance
-  /// The payload's ordering key, for `publisher`: spares the database reading it from the payload. Must be the same.
+  /// The payload's ordering key: spares the database reading it from the payload. Must be the same.
   std::optional<std::string> ordering_key = {};
 };
 

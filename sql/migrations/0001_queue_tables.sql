@@ -14,6 +14,8 @@ create table quantumflow.queue (
   ordering_key   text[] not null,  -- path of the ordering key in the payload
   max_retries    int not null default 3 check (max_retries between 0 and 100),
   retry_delay_ms int not null default 1000 check (retry_delay_ms between 1 and 60000),
+  max_payload_bytes int not null default 8388608 check (max_payload_bytes between 1 and 268435456),
+  instances_may  text not null default 'nothing' check (instances_may in ('nothing', 'publish', 'take')),
   -- Copies from `stream`, so that publishing needs one look-up: a shared queue's lanes in order, a broadcast's one stream.
   shared_streams int[] not null default '{}',
   shared_wake_id int);

@@ -114,6 +114,15 @@ begin
    where t.queue_id = q.queue_id and shared.ids is not null;
 end $$;
 
+-- A message's payload for SQL. What is JSON and yet no jsonb (a \u0000, a number beyond numeric) comes as a string: its reader finds
+-- no object and rejects it, where an error would block its lane.
+create function quantumflow.payload_of(body text) returns jsonb language plpgsql immutable strict parallel safe as $$
+begin
+  return body::jsonb;
+exception when data_exception or program_limit_exceeded then
+  return to_jsonb(body);
+end $$;
+
 -- ── Publishing ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 -- The lane of an ordering key, 0-based; messages without the key share the lane of the empty one.
@@ -153,77 +162,66 @@ begin
   end if;
 end $$;
 
--- Where a message goes, for publish: all that its one look-up does not settle, and the errors. notify_id: the wake id of
--- those who sleep; null where nobody does.
-create function quantumflow.address_of(queue text, payload jsonb, bytes int, recipient text,
-                                       out to_stream int, out segment bigint, out notify_id int) language plpgsql as $$
-declare
-  q quantumflow.queue := quantumflow.find_queue(queue);
-  s quantumflow.stream;
-begin
-  perform quantumflow.check_publish(q, payload, bytes);
-  segment := pg_sequence_last_value('quantumflow.current_segment');
-  if recipient is null and q.audience <> 'directed' then
-    to_stream := q.shared_streams[1 + quantumflow.lane_of(payload #>> q.ordering_key, cardinality(q.shared_streams))];
-    notify_id := q.shared_wake_id;
-  else
-    s := quantumflow.instance_stream(queue, coalesce(recipient, payload ->> 'instance_id'));
-    to_stream := s.stream_id;
-    notify_id := s.wake_id;
-  end if;
-  if (q.audience = 'lanes' or recipient is not null or q.audience = 'directed')
-     and pg_try_advisory_xact_lock_shared(quantumflow.wake_lock_class(), notify_id) then
-    notify_id := null;
-  end if;
-end $$;
+-- Where a message of a shared queue goes, and its sleepers woken: all of it in one look-up, which `publish` reads from while it
+-- inserts. None where that does not settle it: an unknown queue, one addressed to instances, an instance's session (a superuser
+-- is a member of both roles), a payload that is no object or too large. Inlined.
+create function quantumflow.shared_stream(queue text, payload text, key text) returns table (stream_id int)
+language sql stable as $$
+  select case when cardinality(q.shared_streams) = 1 then q.shared_streams[1]
+              else q.shared_streams[1 + quantumflow.lane_of(coalesce(key, payload::json #>> q.ordering_key),
+                                                            cardinality(q.shared_streams))] end
+    from quantumflow.queue q
+   where q.name = shared_stream.queue and q.shared_wake_id is not null
+     and octet_length(payload) <= q.max_payload_bytes and json_typeof(payload::json) = 'object'
+     and (not pg_has_role(session_user, 'singularity_agent', 'member')
+          or pg_has_role(session_user, 'quantumflow_owner', 'member'))
+     -- As `wake` does it.
+     and (q.audience = 'lanes' and pg_try_advisory_xact_lock_shared(quantumflow.wake_lock_class(), q.shared_wake_id)
+          or pg_notify(quantumflow.wake_channel(q.shared_wake_id), '') is not null)
+$$;
 
--- The path whose microseconds count: two statements, and no variable that is not a scalar. A shared queue and a valid message
--- of a session that is no instance's ("member of both": a superuser) are settled by the one look-up.
-create function quantumflow.publish(queue text, payload jsonb, recipient text default null) returns bigint
-language plpgsql as $$
+-- The path whose microseconds count: one statement for a shared queue. Text, because making a jsonb of it and text again costs
+-- as much as the insert does.
+create function quantumflow.publish(queue text, payload text, recipient text default null, key text default null)
+returns bigint language plpgsql as $$
 declare
-  body text := payload::text;
-  to_stream int;
-  segment bigint;
-  notify_id int;
+  segment bigint := pg_sequence_last_value('quantumflow.current_segment');
   new_id bigint;
 begin
-  select q.shared_streams[1 + quantumflow.lane_of(payload #>> q.ordering_key, cardinality(q.shared_streams))],
-         pg_sequence_last_value('quantumflow.current_segment'),
-         case when q.audience <> 'lanes'
-                or not pg_try_advisory_xact_lock_shared(quantumflow.wake_lock_class(), q.shared_wake_id)
-              then q.shared_wake_id end
-    into to_stream, segment, notify_id
-    from quantumflow.queue q
-   where q.name = publish.queue and q.shared_wake_id is not null and recipient is null
-     and jsonb_typeof(payload) = 'object' and octet_length(body) <= q.max_payload_bytes
-     and (not pg_has_role(session_user, 'singularity_agent', 'member')
-          or pg_has_role(session_user, 'quantumflow_owner', 'member'));
-  if not found then
-    select a.to_stream, a.segment, a.notify_id into to_stream, segment, notify_id
-      from quantumflow.address_of(queue, payload, octet_length(body), recipient) a;
+  if recipient is null then
+    if segment = 0 then
+      insert into quantumflow.message_0 (stream_id, body)
+      select s.stream_id, payload from quantumflow.shared_stream(queue, payload, key) s returning msg_id into new_id;
+    elsif segment = 1 then
+      insert into quantumflow.message_1 (stream_id, body)
+      select s.stream_id, payload from quantumflow.shared_stream(queue, payload, key) s returning msg_id into new_id;
+    else
+      insert into quantumflow.message_2 (stream_id, body)
+      select s.stream_id, payload from quantumflow.shared_stream(queue, payload, key) s returning msg_id into new_id;
+    end if;
+    if new_id is not null then return new_id; end if;
   end if;
-  if segment = 0 then
-    insert into quantumflow.message_0 (stream_id, body) values (to_stream, body) returning msg_id into new_id;
-  elsif segment = 1 then
-    insert into quantumflow.message_1 (stream_id, body) values (to_stream, body) returning msg_id into new_id;
-  else
-    insert into quantumflow.message_2 (stream_id, body) values (to_stream, body) returning msg_id into new_id;
-  end if;
-  if notify_id is not null then perform pg_notify(quantumflow.wake_channel(notify_id), ''); end if;
-  return new_id;
+  perform quantumflow.check_publish(quantumflow.find_queue(queue), payload::jsonb, octet_length(payload));
+  return (quantumflow.append_many(queue, array[payload], case when key is not null then array[key] end,
+                                  case when recipient is not null then array[recipient] end))[1];
 end $$;
-comment on function quantumflow.publish is
+comment on function quantumflow.publish(text, text, text, text) is
+  'Publishes a JSON object, kept as it is written, in the caller''s transaction and returns the message''s id. recipient: the instance, for queues that are addressed to one. key: the payload''s ordering key (left out: read from the payload).';
+
+create function quantumflow.publish(queue text, payload jsonb, recipient text default null) returns bigint
+language plpgsql as $$ begin return quantumflow.publish(queue, payload::text, recipient); end $$;
+comment on function quantumflow.publish(text, jsonb, text) is
   'Publishes a message in the caller''s transaction and returns its id. recipient: the instance, for queues that are addressed to one.';
 
--- Every payload is parsed: what is no JSON object would fail its readers. An instance's is looked into besides.
+-- Every payload is parsed: what is no JSON object would fail its readers. An instance's is looked into besides. (Here and below
+-- unnest() is in the list of columns, because in FROM it keeps a copy of everything.)
 create function quantumflow.check_payloads(q quantumflow.queue, payloads text[]) returns void language plpgsql as $$
 declare
   wrong text;
   largest int;
 begin
   begin
-    select json_typeof(p::json), octet_length(p) into wrong, largest from unnest(payloads) p
+    select json_typeof(p::json), octet_length(p) into wrong, largest from (select unnest(payloads) as p) each
      where p is null or json_typeof(p::json) <> 'object' or octet_length(p) > q.max_payload_bytes limit 1;
   exception when invalid_text_representation then
     raise exception 'payloads: expected JSON objects: %', sqlerrm using errcode = 'invalid_parameter_value';
@@ -289,19 +287,19 @@ begin
     streams := case
       when cardinality(q.shared_streams) = 1 then array_fill(q.shared_streams[1], array[n])
       when keys is null then array(select q.shared_streams[1 + quantumflow.lane_of(p::json #>> q.ordering_key, q.lane_count)]
-                                     from unnest(payloads) p)
-      else array(select q.shared_streams[1 + quantumflow.lane_of(k, q.lane_count)] from unnest(keys) k) end;
+                                     from (select unnest(payloads) as p) each)
+      else array(select q.shared_streams[1 + quantumflow.lane_of(k, q.lane_count)] from (select unnest(keys) as k) each) end;
     perform quantumflow.wake(q.shared_wake_id, q.audience = 'broadcast');
   else
     streams := quantumflow.instance_streams(q, payloads, recipients);
   end if;
   ids := array(select nextval('quantumflow.message_id') from generate_series(1, n));
   if segment = 0 then
-    insert into quantumflow.message_0 (stream_id, msg_id, body) select * from unnest(streams, ids, payloads);
+    insert into quantumflow.message_0 (stream_id, msg_id, body) select unnest(streams), unnest(ids), unnest(payloads);
   elsif segment = 1 then
-    insert into quantumflow.message_1 (stream_id, msg_id, body) select * from unnest(streams, ids, payloads);
+    insert into quantumflow.message_1 (stream_id, msg_id, body) select unnest(streams), unnest(ids), unnest(payloads);
   else
-    insert into quantumflow.message_2 (stream_id, msg_id, body) select * from unnest(streams, ids, payloads);
+    insert into quantumflow.message_2 (stream_id, msg_id, body) select unnest(streams), unnest(ids), unnest(payloads);
   end if;
   return ids;
 end $$;

@@ -224,9 +224,9 @@ create function quantumflow.park(part text, c quantumflow.cursor_position, strea
 language sql as $$
   with parked as (
     insert into quantumflow.retry (cursor_id, xid, msg_id, ordering_key, enqueued_at, body, attempts, due_at)
-    select (c).cursor_id, t.xid, t.msg_id, t.body::jsonb #>> key_path, t.enqueued_at, t.body, 0, '-infinity'
+    select (c).cursor_id, t.xid, t.msg_id, quantumflow.payload_of(t.body) #>> key_path, t.enqueued_at, t.body, 0, '-infinity'
       from quantumflow.read_part(part, c, park.stream_id, b, win, max) t
-     where t.body::jsonb #>> key_path = any (waiting_keys)
+     where quantumflow.payload_of(t.body) #>> key_path = any (waiting_keys)
     returning msg_id)
   select coalesce(array_agg(p.msg_id), '{}') from parked p
 $$;
@@ -377,7 +377,7 @@ begin
   for cursor in select v.cursor_id from quantumflow.reader v
                  where v.queue_name = take.queue and v.consumer_group = take.consumer_group order by random()
   loop
-    return query select d.message_id, d.body::jsonb, d.enqueued_at, d.attempts
+    return query select d.message_id, quantumflow.payload_of(d.body), d.enqueued_at, d.attempts
                    from quantumflow.take_lane(queue, consumer_group, remaining, cursor) d;
     get diagnostics found_rows = row_count;
     remaining := remaining - found_rows;

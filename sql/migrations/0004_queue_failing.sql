@@ -17,7 +17,7 @@ begin
     if found then return r; end if;
     -- The batch lies between the position before and the one after it.
     insert into quantumflow.retry (cursor_id, xid, msg_id, ordering_key, enqueued_at, body, attempts, due_at, taken_by)
-    select c.cursor_id, m.xid, m.msg_id, m.body::jsonb #>> q.ordering_key, m.enqueued_at, m.body, 0, clock_timestamp(),
+    select c.cursor_id, m.xid, m.msg_id, quantumflow.payload_of(m.body) #>> q.ordering_key, m.enqueued_at, m.body, 0, clock_timestamp(),
            pg_current_xact_id()
       from quantumflow.cursor c
       join quantumflow.stream s using (stream_id) join quantumflow.queue q using (queue_id)

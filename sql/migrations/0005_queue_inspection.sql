@@ -111,11 +111,11 @@ begin
   perform quantumflow.find_queue(queue);
   return query
     select * from (
-      select u.msg_id, u.body::jsonb, u.enqueued_at, 0, u.recipient, u.consumer_group, 'pending', null::timestamptz
+      select u.msg_id, quantumflow.payload_of(u.body), u.enqueued_at, 0, u.recipient, u.consumer_group, 'pending', null::timestamptz
         from quantumflow.unread u where u.queue_name = list_pending_messages.queue
          and (me is null or u.consumer_group = me)
       union all
-      select t.msg_id, t.body::jsonb, t.enqueued_at, t.attempts, v.recipient, v.consumer_group, 'retrying',
+      select t.msg_id, quantumflow.payload_of(t.body), t.enqueued_at, t.attempts, v.recipient, v.consumer_group, 'retrying',
              nullif(t.due_at, '-infinity')
         from quantumflow.retry t join quantumflow.reader v using (cursor_id)
        where v.queue_name = list_pending_messages.queue and t.taken_by is null
@@ -131,7 +131,7 @@ declare me text := quantumflow.session_instance();
 begin
   if queue is not null then perform quantumflow.find_queue(queue); end if;
   return query
-    select d.id, v.queue_name, d.msg_id, d.body::jsonb, d.reason, d.errors -> -1 ->> 'error', d.attempts, d.errors,
+    select d.id, v.queue_name, d.msg_id, quantumflow.payload_of(d.body), d.reason, d.errors -> -1 ->> 'error', d.attempts, d.errors,
            d.enqueued_at, d.dead_at, v.recipient, v.consumer_group
       from quantumflow.dead_letter d join quantumflow.reader v using (cursor_id)
      where (list_dlq_messages.queue is null or v.queue_name = list_dlq_messages.queue)

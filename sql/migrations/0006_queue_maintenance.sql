@@ -300,7 +300,7 @@ begin
   select q.ordering_key into key_path from quantumflow.stream s join quantumflow.queue q using (queue_id)
    where s.stream_id = bury_waiting.stream_id;
   insert into quantumflow.dead_letter (cursor_id, xid, msg_id, ordering_key, enqueued_at, body, attempts, reason, errors)
-  select k.cursor_id, k.xid, k.msg_id, k.body::jsonb #>> key_path, k.enqueued_at, k.body, 0, 'recipient_expired', why
+  select k.cursor_id, k.xid, k.msg_id, quantumflow.payload_of(k.body) #>> key_path, k.enqueued_at, k.body, 0, 'recipient_expired', why
     from quantumflow.backlog k
    where k.cursor_id = bury_waiting.cursor_id
      and k.seq > (select max(p.backlog_taken) from quantumflow.cursor_position p where p.cursor_id = bury_waiting.cursor_id)

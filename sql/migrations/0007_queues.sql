@@ -47,10 +47,6 @@ end $$;
 
 -- ── What an instance may do with a queue ───────────────────────────────────────────────────────────────────────────
 
-alter table quantumflow.queue
-  add instances_may     text not null default 'nothing' check (instances_may in ('nothing', 'publish', 'take')),
-  add max_payload_bytes int not null default 8388608 check (max_payload_bytes between 1 and 268435456);
-
 -- Called for each message of an instance: asks for the role by itself, and session_instance() only where there is none.
 create function quantumflow.check_publish(q quantumflow.queue, payload jsonb, bytes int) returns void
 language plpgsql stable as $$

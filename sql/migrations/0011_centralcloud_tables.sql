@@ -303,7 +303,7 @@ create function centralcloud.still_waiting(queue text, proposal_id text, until t
 language sql stable as $$
   select exists (select from quantumflow.unread u
                   where u.queue_name = still_waiting.queue and u.enqueued_at <= still_waiting.until
-                    and u.body::jsonb ->> 'proposal_id' = still_waiting.proposal_id)
+                    and quantumflow.payload_of(u.body) ->> 'proposal_id' = still_waiting.proposal_id)
       or exists (select from quantumflow.retry t join quantumflow.reader r using (cursor_id)
                   where r.queue_name = still_waiting.queue and t.ordering_key = still_waiting.proposal_id
                     and t.enqueued_at <= still_waiting.until and t.taken_by is null)

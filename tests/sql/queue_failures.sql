@@ -4,7 +4,7 @@ select count(publish('patterns_for_aggregator_queue', jsonb_build_object('code_p
   from (values ('a', 1), ('b', 2)) v(k, n) \gset
 begin;
 create temp table batch on commit drop as select * from take('patterns_for_aggregator_queue', 'centralcloud');
-select fail((select message_id from batch where payload ->> 'n' = '1'), 'boom', 3, 50) \gset
+select fail((select message_id from batch where payload ->> 'n' = '1'), 'boom', 3, 500) \gset
 commit;
 select count(publish('patterns_for_aggregator_queue', jsonb_build_object('code_pattern', jsonb_build_object('after', k), 'n', n))) as n
   from (values ('a', 3), ('c', 4)) v(k, n) \gset
@@ -12,7 +12,7 @@ begin;
 select expect((select string_agg(payload ->> 'n', ',') from take('patterns_for_aggregator_queue', 'centralcloud')), '4', 'other keys pass');
 commit;
 select expect((select (pending, retrying)::text from get_queue_stats('patterns_for_aggregator_queue')), '(0,2)', 'waiting');
-select expect(next_work_ms('patterns_for_aggregator_queue', 'centralcloud') between 0 and 60, true, 'due in about 50 ms');
+select expect(next_work_ms('patterns_for_aggregator_queue', 'centralcloud') between 0 and 610, true, 'due in 500 to 600 ms');
 do $$ begin while next_work_ms('patterns_for_aggregator_queue', 'centralcloud') > 0 loop perform pg_sleep(0.01); end loop; end $$;
 begin;
 select expect((select string_agg((payload ->> 'n') || ':' || attempts, ' ') from take('patterns_for_aggregator_queue', 'centralcloud', 1)), '1:1', 'the oldest');

@@ -46,3 +46,14 @@ begin;
 select publish('patterns_for_aggregator_queue', '{"n": 4}') is not null as ok \gset
 rollback;
 select expect((select pending from get_queue_stats('patterns_for_aggregator_queue')), 0::bigint, 'rolled back');
+
+-- A text is kept as it is written; a jsonb as jsonb writes it. A key that is given counts, one that is not is read.
+select publish('votes_for_consensus_queue', '{"proposal_id":"p",  "n":1}') as as_text, publish('votes_for_consensus_queue', '{"proposal_id":"p",  "n":2}'::jsonb) as as_jsonb,
+       publish('votes_for_consensus_queue', '{"n":3}', key => 'p') as keyed, publish('votes_for_consensus_queue', '{"n":4}') as keyless \gset
+select expect((select body from message where msg_id = :as_text), '{"proposal_id":"p",  "n":1}', 'as written');
+select expect((select body from message where msg_id = :as_jsonb), '{"n": 2, "proposal_id": "p"}', 'as jsonb writes it');
+select expect((select count(distinct stream_id) from message where msg_id in (:as_text, :as_jsonb, :keyed)), 1::bigint, 'one lane');
+select expect((select s.lane from message m join stream s using (stream_id) where msg_id = :keyless), lane_of('', 8), 'the lane of the empty key');
+select raises($$select publish('votes_for_consensus_queue', '[1]')$$, 'payload: expected a JSON object, got array');
+select raises($$select publish('votes_for_consensus_queue', '{a}')$$, 'invalid input syntax for type json');
+select raises($$select publish('votes_for_consensus_queue', null)$$, 'payload: expected a JSON object, got NULL');

@@ -46,3 +46,16 @@ update producer_position set at = at - interval '5 minutes';
 select expect(trim_producers(), 2::bigint, 'replaced positions');
 select expect(publish_once('spool of a', 1, 'votes_for_consensus_queue', array['{"n": 1}']), array[]::bigint[], 'still known to be published');
 select expect((select count(*) from list_pending_messages('votes_for_consensus_queue')), 5::bigint, 'still each once');
+
+-- What is JSON and no jsonb stops nobody: it comes as a string, fails, is rejected and listed like others.
+select subscribe('learning_loop_completed_queue', 'centralcloud') \gset
+select count(publish_many('learning_loop_completed_queue', array[t], array['k'])) as n
+  from unnest(array['{"a": "\u0000"}', '{"n": 1e200000}', '{"n": 3}']) t \gset
+select publish('learning_loop_completed_queue', '{"b": "\u0000"}', key => 'k') is not null as ok \gset
+select expect((select string_agg(jsonb_typeof(payload), ',' order by message_id) from list_pending_messages('learning_loop_completed_queue')), 'string,string,object,string', 'listed');
+begin;
+create temp table odd on commit drop as select * from take('learning_loop_completed_queue', 'centralcloud');
+select expect((select string_agg(jsonb_typeof(payload), ',' order by message_id) from odd), 'string,string,object,string', 'taken');
+select fail((select min(message_id) from odd), 'no object', 3, 1), reject((select max(message_id) from odd), 'no object') \gset
+commit;
+select expect((select payload #>> '{}' from list_dlq_messages('learning_loop_completed_queue')), '{"b": "\u0000"}', 'in the dead letters as it was');

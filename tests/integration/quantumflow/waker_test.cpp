@@ -14,8 +14,7 @@ TEST_CASE("waker: a session that may LISTEN but gets nothing is found out, and s
   elsewhere.url = fleet_database("waker_elsewhere");
   std::vector<bool> states;
   quantumflow::waker deaf(fleet.io.get_executor(), elsewhere, [&](bool up) { states.push_back(up); });
-  boost::asio::co_spawn(fleet.io, deaf.run(fleet.stop.token()), boost::asio::detached);
-  boost::asio::co_spawn(fleet.io, deaf.keep_proving(fleet.pool, fleet.stop.token()), boost::asio::detached);
+  const auto listening = fleet.listen_here(deaf);
   run_until(fleet.io, [&] { return states.size() == 2; });
   CHECK(states == std::vector<bool>{true, false});
   CHECK_FALSE(deaf.listening());
@@ -31,8 +30,7 @@ TEST_CASE("waker: one that hears stays as it is") {
   queue_fixture fleet("waker_hears");
   std::vector<bool> states;
   quantumflow::waker hearing(fleet.io.get_executor(), fleet.settings(), [&](bool up) { states.push_back(up); });
-  boost::asio::co_spawn(fleet.io, hearing.run(fleet.stop.token()), boost::asio::detached);
-  boost::asio::co_spawn(fleet.io, hearing.keep_proving(fleet.pool, fleet.stop.token()), boost::asio::detached);
+  const auto listening = fleet.listen_here(hearing);
   run_until(fleet.io, [&] { return hearing.listening(); });
   // The proof's notification is on its channel; wait until one was sent and came.
   const auto seen = [&] {

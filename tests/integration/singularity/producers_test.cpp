@@ -81,7 +81,7 @@ TEST_CASE("producers: metrics, patterns and votes are published in the format of
 
 TEST_CASE("producers: what the database refuses is an error that says why, and is counted") {
   agent_fixture with("agent_out_refused");
-  with.psql("drop function quantumflow.publish(text, jsonb, text)");
+  with.psql("drop function quantumflow.publish(text, text, text, text)");
   const auto work = [&](postgres::transaction& in) -> boost::asio::awaitable<base::result<base::message_id>> {
     auto sent = co_await with.out.propose_for_consensus(in, some_proposal());
     co_await in.rollback();
@@ -98,7 +98,7 @@ TEST_CASE("producers: metrics that cannot be published fail nothing and are set 
   agent_fixture with("agent_out_metrics");
   with.approve("p1");
   REQUIRE(with.execute());
-  with.psql("alter function quantumflow.publish(text, jsonb, text) rename to away");
+  with.psql("alter function quantumflow.publish(text, text, text, text) rename to away");
   with.report_all();
   CHECK(with.status("p1") == "applied");
   CHECK(with.ask("select count(*) from singularity.sample where problem like '%publish%'") == "2");
