@@ -4,6 +4,7 @@
 #include <boost/asio/ip/host_name.hpp>
 #include <boost/json/array.hpp>
 #include <exception>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -41,6 +42,7 @@ using boost::asio::awaitable;
 using std::chrono::milliseconds;
 
 constexpr milliseconds probe_interval{5'000};
+constexpr milliseconds look_again{100};  // while the database is away
 constexpr milliseconds probe_limit{3'000};
 
 /// Within that time the loop of a worker of a queue, of the timers or of the log keeper turns, even where every
@@ -93,8 +95,9 @@ struct application::parts {
   http::event_hub listeners{loop.executor()};
   api::live_feed feed{pool, current.consensus, listeners};
   std::unique_ptr<http::server> server{};
+  std::function<bool()> there = [this] { return pool.available(); };
   daemon::supervisor supervisor{
-      loop.executor(), loop.stop_token(), log, metrics, health, daemon::restart_or_stop(loop, "centralcloud")};
+      loop.executor(), loop.stop_token(), log, metrics, health, daemon::restart_or_stop(loop, "centralcloud", there)};
   std::map<std::string, daemon::worker_group> workers{};  ///< by queue
 
   bool listen();
@@ -275,7 +278,8 @@ awaitable<void> application::parts::probe(async::stop_token stop) {
     }
     health.set("database", away.empty(), away);
     pool.idle_trim(std::chrono::seconds(60));
-    probing = co_await stop.sleep_for(probe_interval);
+    const auto pause = away.empty() ? probe_interval : look_again;
+    probing = co_await stop.sleep_for(pause);
   }
 }
 
@@ -285,7 +289,7 @@ awaitable<void> application::parts::drain() {
   const bool ended = co_await supervisor.wait(current.core.stop_grace);
   if (!ended) log.warning("drain", "some workers did not end in time", {{"running", supervisor.running()}});
   // Without a database nothing can be told to it.
-  if (ended && pool.stats().last_connect_error.empty()) co_await quantumflow::end_in_order(crashes);
+  if (ended && pool.available()) co_await quantumflow::end_in_order(crashes);
 }
 
 void application::parts::apply_reload() {

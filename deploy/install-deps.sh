@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what building and running needs, from Debian 12's own packages. Asks for nothing; makes no apt call when all is there.
 #   install-deps.sh [--tests] [--package] [--bench] [--failover] [--check]
-#     --tests   also what only tests/run.sh needs (clang-format, shellcheck, systemd-analyze, PgBouncer, Chromium; promtool in /usr/local/bin)
+#     --tests   also what only tests/run.sh needs (clang-format, shellcheck, systemd-analyze, PgBouncer, Chromium, libfaketime; promtool in /usr/local/bin)
 #     --package  also what tests/run.sh package needs (debootstrap, lintian)
 #     --bench   also the queues that tests/bench/queue_bench.sh compares with (PgQ; Node for those of npm)
 #     --failover  also Patroni and etcd, for tests/system/failover
@@ -16,7 +16,7 @@ packages=(
   postgresql-15 postgresql-client-15
   git ca-certificates curl jq util-linux procps
 )
-test_packages=(clang-format shellcheck systemd pgbouncer chromium chromium-driver)
+test_packages=(clang-format shellcheck systemd pgbouncer chromium chromium-driver libfaketime)
 package_packages=(debootstrap lintian)
 bench_packages=(postgresql-15-pgq3 pgqd)
 failover_packages=(patroni etcd-server python3-psycopg2 python3-etcd)

@@ -1,6 +1,6 @@
 #include "singularity_agent/application.hpp"
 
-#include <algorithm>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -42,19 +42,14 @@ std::size_t rollback_pool_size(const config::values& all) {
 /// Within that time the loop of a queue's worker turns, even where every statement of a batch is slow.
 constexpr std::chrono::minutes turn_limit{5};
 constexpr std::chrono::seconds unused_connections{60};
+constexpr std::chrono::milliseconds look_again{100};  // while the database is away
 
 std::size_t workers_of(const config::values& all) {
   std::size_t workers = 0;
-  for (const auto& queue : messages::all_queues()) {
+  for (const auto& queue : messages::all_queues())
     if (queue.read_by == messages::queue_reader::agent)
       workers += config::queue_from(all, std::string(queue.name)).workers;
-  }
   return workers;
-}
-
-/// Three heartbeats may be missed, or fifteen seconds.
-std::chrono::milliseconds lease_of(const agent_settings& settings) {
-  return std::max<std::chrono::milliseconds>(3 * settings.heartbeat, std::chrono::seconds(15));
 }
 
 proposals::change_form form_of(const agent_settings& settings) {
@@ -102,8 +97,9 @@ struct application::parts {
   http::event_hub hub{loop.executor()};
   api::step_feed feed{pool, queue.repository(), hub, wake};
   std::unique_ptr<http::server> server{};
+  std::function<bool()> there = [this] { return pool.available(); };
   daemon::supervisor supervisor{
-      loop.executor(), loop.stop_token(), log, registry, health, daemon::restart_or_stop(loop, "singularity")};
+      loop.executor(), loop.stop_token(), log, registry, health, daemon::restart_or_stop(loop, "singularity", there)};
   std::map<std::string, daemon::worker_group> consumer_groups{};  ///< by queue
 
   bool open_spool();
@@ -356,7 +352,8 @@ awaitable<void> application::parts::heartbeat(stop_token stop) {
     }
     pool.idle_trim(unused_connections);
     rollback_pool.idle_trim(unused_connections);
-    alive = co_await stop.sleep_for(current.heartbeat);
+    const auto pause = away.empty() ? current.heartbeat : look_again;
+    alive = co_await stop.sleep_for(pause);
   }
 }
 
@@ -367,7 +364,7 @@ awaitable<void> application::parts::drain() {
   const bool ended = co_await supervisor.wait(current.core.stop_grace);
   if (!ended) log.warning("drain", "some workers did not end in time", {{"running", supervisor.running()}});
   // Without a database nothing can be told to it; the claim ends with the session.
-  if (!ended || !pool.stats().last_connect_error.empty()) co_return;
+  if (!ended || !pool.available()) co_return;
   co_await quantumflow::end_in_order(crashes);
   co_await claim.release();
 }

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/asio/ip/host_name.hpp>
 #include <charconv>
 
@@ -115,6 +116,11 @@ std::string place_of(const agent_settings& settings) {
   boost::system::error_code ignored;
   return "process " + std::to_string(::getpid()) + " on " + boost::asio::ip::host_name(ignored) + " with socket " +
          settings.api.socket;
+}
+
+/// Three heartbeats may be missed, or fifteen seconds.
+std::chrono::milliseconds lease_of(const agent_settings& settings) {
+  return std::max<std::chrono::milliseconds>(3 * settings.heartbeat, std::chrono::seconds(15));
 }
 
 }  // namespace fleet::agent

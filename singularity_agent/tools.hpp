@@ -23,6 +23,8 @@ execution::rollback_options rollback_options_of(const agent_settings& settings);
 execution::flow_options flow_options_of(const agent_settings& settings, telemetry::metrics& registry);
 /// Where this process runs, for the one that finds the instance taken.
 std::string place_of(const agent_settings& settings);
+/// How long its claim on the instance holds without being renewed.
+std::chrono::milliseconds lease_of(const agent_settings& settings);
 postgres::settings database_of(const agent_settings& settings);
 /// Of the connection that LISTENs.
 postgres::settings listen_of(const agent_settings& settings);

@@ -80,9 +80,10 @@ void add_service_commands(command_table& to, const service& what) {
   to.add(one);
 }
 
-supervision restart_or_stop(loop& on, std::string metrics_prefix) {
+supervision restart_or_stop(loop& on, std::string metrics_prefix, std::function<bool()> available) {
   supervision rules;
   rules.metrics_prefix = std::move(metrics_prefix);
+  rules.available = std::move(available);
   rules.on_fatal = [&on](const std::string& worker) {
     on.request_stop("worker " + worker + " fails again and again", exit_refused);
   };

@@ -41,7 +41,8 @@ base::result<config::values> load_values(const std::shared_ptr<const config::sch
 void add_service_commands(command_table& to, const service& what);
 
 /// Supervision that ends the process, for the service manager to start it again, when a worker fails again and again.
-supervision restart_or_stop(loop& on, std::string metrics_prefix);
+/// `available`: as in `supervision`.
+supervision restart_or_stop(loop& on, std::string metrics_prefix, std::function<bool()> available);
 
 /// One log line a setting that differs: taken over, or left alone until the next start.
 void log_reload(const telemetry::logger& log, const config::values& before, const config::values& after);

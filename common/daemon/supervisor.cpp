@@ -36,7 +36,8 @@ struct supervisor::state {
   bool fatal = false;
   async::event ended = {};
   std::map<std::string, std::shared_ptr<turns>> watched = {};
-  std::string lost = {};  ///< a worker that nobody looks after any more
+  std::string lost = {};   ///< a worker that nobody looks after any more
+  async::event back = {};  ///< what was away is there again: no need to wait any longer
 
   std::shared_ptr<turns> watch_of(const std::string& worker) const {
     const auto at = watched.find(worker);
@@ -44,6 +45,12 @@ struct supervisor::state {
   }
   void goes_on(const std::string& worker) {
     if (waiting.erase(worker) > 0 && waiting.empty()) away.over();
+  }
+  /// A run after a failure was long enough.
+  void trust(const std::string& worker) {
+    health.set("worker " + worker, true);
+    if (waiting.count(worker) > 0 && back.waiting() > 0) back.notify_all();
+    goes_on(worker);
   }
 };
 
@@ -54,7 +61,8 @@ namespace asio = boost::asio;
 
 struct ending {
   bool failed = false;
-  bool transient = false;  ///< something needed was away: not the worker's fault
+  bool transient = false;    ///< something needed was away: not the worker's fault
+  bool unavailable = false;  ///< it was away altogether, and did not only take too long
   std::string reason;
 };
 
@@ -66,7 +74,8 @@ asio::awaitable<ending> run_once(const supervisor::worker& run, async::stop_toke
     co_return how;
   } catch (const base::failure& failed) {
     const auto kind = failed.get().kind;
-    how.transient = kind == base::error_kind::unavailable || kind == base::error_kind::timeout;
+    how.unavailable = kind == base::error_kind::unavailable;
+    how.transient = how.unavailable || kind == base::error_kind::timeout;
     how.reason = failed.what();
   } catch (const std::exception& failed) {
     how.reason = failed.what();
@@ -77,6 +86,35 @@ asio::awaitable<ending> run_once(const supervisor::worker& run, async::stop_toke
   co_return how;
 }
 
+/// A run after a failure, until it is trusted: a worker that fails in each first second is not well. Its timer's
+/// handler may be on its way when the run ends, and keeps this alive until then.
+template <class State>
+struct probation : std::enable_shared_from_this<probation<State>> {
+  probation(std::shared_ptr<State> of, std::string worker)
+      : shared(std::move(of)), name(std::move(worker)), timer(shared->executor) {}
+
+  /// `if_available`: only while what is needed is there; looked at again and again.
+  void begin(std::chrono::milliseconds lasts, bool if_available) {
+    timer.expires_after(lasts);
+    timer.async_wait([self = this->shared_from_this(), lasts, if_available](boost::system::error_code ec) {
+      if (ec || self->over) return;
+      if (if_available && !self->shared->rules.available()) return self->begin(lasts, if_available);
+      self->passed = true;
+      self->shared->trust(self->name);
+    });
+  }
+  void end() {
+    over = true;
+    timer.cancel();
+  }
+
+  std::shared_ptr<State> shared;
+  std::string name;
+  asio::steady_timer timer;
+  bool over = false;  ///< the run has ended
+  bool passed = false;
+};
+
 /// One worker's life: runs, failures, waits.
 template <class State>
 class life {
@@ -84,7 +122,6 @@ class life {
   life(std::shared_ptr<State> of, std::string name)
       : shared_(std::move(of)),
         name_(std::move(name)),
-        healthy_(shared_->executor),
         delays_(async::backoff_policy{shared_->rules.min_backoff, shared_->rules.max_backoff, 2.0, 0.2}),
         restarts_(shared_->metrics.get_counter(shared_->rules.metrics_prefix + "_worker_restarts_total",
                                                "Workers started again after a failure", {{"worker", name_}})) {}
@@ -93,23 +130,22 @@ class life {
     began_ = steady::now();
     if (watch_) watch_->last = began_;
     if (failures_in_a_row_ == 0) return;
-    // Trusted again only after a while: a worker that fails in each first second is not well.
-    healthy_.expires_after(shared_->rules.max_backoff);
-    healthy_.async_wait([shared = shared_, name = name_](boost::system::error_code ec) {
-      if (ec) return;
-      shared->health.set("worker " + name, true);
-      shared->goes_on(name);
-    });
+    // While a statement takes too long, a connection is to be had all the same: that says nothing.
+    const bool asks = unavailable_ && shared_->rules.available;
+    probation_ = std::make_shared<probation<State>>(shared_, name_);
+    probation_->begin(asks ? shared_->rules.settling : shared_->rules.max_backoff, asks);
   }
 
   /// How long to wait before the next run.
   std::chrono::nanoseconds note_failure(const ending& how) {
-    healthy_.cancel();
+    const bool was_well = probation_ && probation_->passed;
+    end_probation();
     const auto now = steady::now();
-    if (now - began_ >= shared_->rules.window) {
+    if (now - began_ >= shared_->rules.window || (how.transient && was_well)) {
       delays_.reset();
       failures_in_a_row_ = 0;
     }
+    unavailable_ = how.unavailable;
     ++failures_in_a_row_;
     restarts_.increment();
     const bool too_many = !how.transient && is_too_many(now);
@@ -123,7 +159,7 @@ class life {
   }
 
   void end(const ending& how) {
-    healthy_.cancel();
+    end_probation();
     if (how.failed && !shared_->stop.hard_requested())
       shared_->log.warning("worker_failed", how.reason, {{"worker", name_}, {"while", "stopping"}});
     shared_->log.debug("worker_ended", name_);
@@ -137,6 +173,11 @@ class life {
   }
 
  private:
+  void end_probation() {
+    if (probation_) probation_->end();
+    probation_.reset();
+  }
+
   void tell(const ending& how, std::int64_t delay_ms) {
     if (how.transient) {
       shared_->waiting.insert(name_);
@@ -163,12 +204,13 @@ class life {
 
   std::shared_ptr<State> shared_;
   std::string name_;
-  asio::steady_timer healthy_;
+  std::shared_ptr<probation<State>> probation_;  ///< of the run under way, if it needs one
   async::backoff delays_;
   telemetry::counter restarts_;
   std::shared_ptr<turns> watch_ = shared_->watch_of(name_);  ///< none: its turns are not watched
   steady::time_point began_;
   unsigned failures_in_a_row_ = 0;
+  bool unavailable_ = false;                 ///< the last failure was that
   std::deque<steady::time_point> failures_;  ///< within the window; transient ones are not counted
 };
 
@@ -181,8 +223,12 @@ asio::awaitable<void> supervise_until_stop(std::shared_ptr<State> shared, std::s
     how = co_await run_once(run, shared->stop);
     if (!how.failed || shared->stop.soft_requested()) break;
     const auto delay = one.note_failure(how);
-    const bool go_on = co_await shared->stop.sleep_for(delay);
-    if (!go_on) {
+    if (how.transient) {
+      co_await shared->back.wait_for(delay, shared->stop);
+    } else {
+      co_await shared->stop.sleep_for(delay);
+    }
+    if (shared->stop.soft_requested()) {
       how.failed = false;
       break;
     }

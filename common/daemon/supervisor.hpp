@@ -22,6 +22,10 @@ struct supervision {
   std::size_t max_restarts = 10;             ///< more than these within `window` is fatal
   std::chrono::milliseconds window{60'000};  ///< also: a run as long as this forgets earlier failures
   std::string metrics_prefix = "daemon";     ///< of `<prefix>_worker_restarts_total{worker}`
+  /// Whether what the workers need (the database) is there. Where it is given, a worker that ended because it was
+  /// `unavailable` is trusted again after `settling` in which this is true.
+  std::function<bool()> available = {};
+  std::chrono::milliseconds settling{500};
   /// Called once, at the first fatal worker; the worker goes on being restarted with `max_backoff`.
   std::function<void(const std::string& worker)> on_fatal = {};
 };
@@ -35,9 +39,10 @@ class supervisor {
              telemetry::metrics& metrics, telemetry::health_state& health, supervision rules = {});
 
   /// Starts `run` now. It is expected to return after a soft stop; returning earlier ends it without a restart. A throw
-  /// makes the readiness condition "worker NAME" missing until the next run has lasted `max_backoff`. Failures of kind
-  /// `unavailable` and `timeout` (the database is away) are restarted without end, are never fatal, and are logged as
-  /// one trouble of all workers (`workers_wait`, `workers_go_on`).
+  /// makes the readiness condition "worker NAME" missing until the next run has lasted `max_backoff`, or less (see
+  /// `available`). Failures of kind `unavailable` and `timeout` (the database is away) are restarted without end, are
+  /// never fatal, and are logged as one trouble of all workers (`workers_wait`, `workers_go_on`); the first of them
+  /// that is trusted again ends the waits of the others.
   void supervise(std::string name, worker run);
 
   /// For a worker whose loop turns again and again, whatever it finds: it calls what this returns at each turn. One

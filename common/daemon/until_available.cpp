@@ -12,7 +12,7 @@ namespace fleet::daemon {
 boost::asio::awaitable<bool> until_available(async::stop_token stop, telemetry::logger log,
                                              std::function<boost::asio::awaitable<void>()> work) {
   telemetry::episode away(std::move(log), "start_waits", "start_goes_on", "what it needs is there again");
-  async::backoff delays(async::backoff_policy{std::chrono::milliseconds(100), std::chrono::seconds(5), 2.0, 0.2});
+  async::backoff delays(async::backoff_policy{std::chrono::milliseconds(100), std::chrono::seconds(2), 2.0, 0.2});
   while (!stop.soft_requested()) {
     std::string why;
     try {

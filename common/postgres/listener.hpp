@@ -18,7 +18,7 @@
 namespace fleet::postgres {
 
 struct listener_timing {
-  async::backoff_policy reconnect{std::chrono::milliseconds(100), std::chrono::seconds(10), 2.0, 0.5};
+  async::backoff_policy reconnect{std::chrono::milliseconds(100), std::chrono::seconds(2), 2.0, 0.5};
   std::chrono::milliseconds ping_interval{15'000};  ///< of silence, after which the connection is asked for life
   std::chrono::milliseconds ping_timeout{5'000};
   std::chrono::milliseconds pooled_retry{60'000};  ///< after finding a pooler instead of a server

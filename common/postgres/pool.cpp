@@ -54,10 +54,11 @@ struct pool_state : std::enable_shared_from_this<pool_state> {
   std::size_t borrowed = 0;
   std::size_t opening = 0;
   bool closed = false;
-  async::backoff backoff{async::backoff_policy{std::chrono::milliseconds(50), std::chrono::seconds(5), 2.0, 0.3}};
+  async::backoff backoff{async::backoff_policy{std::chrono::milliseconds(50), std::chrono::seconds(2), 2.0, 0.3}};
   steady::time_point next_attempt{};
   async::event wake_opener;
   pool_stats numbers;
+  bool reached = true;  ///< the database, when it was last needed
 };
 
 /// The one used last: what is not needed stays unused, and can be trimmed.
@@ -80,6 +81,7 @@ void pool_state::give_back(std::unique_ptr<connection> returned) {
     grow();
     return;
   }
+  reached = true;
   offer(std::move(returned));
 }
 
@@ -141,6 +143,7 @@ asio::awaitable<bool> pool_state::attempt() {
   try {
     auto opened = co_await connection::open(how);
     ++numbers.opened_total;
+    reached = true;
     numbers.last_connect_error.clear();
     backoff.reset();
     if (!closed) offer(std::move(opened));
@@ -155,6 +158,7 @@ asio::awaitable<bool> pool_state::attempt() {
     numbers.last_connect_error = error.what();
   }
   ++numbers.connect_failures_total;
+  reached = false;
   next_attempt = steady::now() + backoff.next(async::random01());
   if (hopeless) fail_waiters(failure);
   co_return hopeless;
@@ -255,6 +259,10 @@ void pool::set_max_size(std::size_t max_size) {
   while (!state_->idle.empty() && state_->borrowed + state_->idle.size() > state_->numbers.max_size)
     state_->idle.pop_front();
   state_->grow();
+}
+
+bool pool::available() const {
+  return state_->reached && state_->waiters.empty();
 }
 
 pool_stats pool::stats() const {

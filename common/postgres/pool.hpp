@@ -65,6 +65,9 @@ class pool {
   /// Closes connections that were idle for at least `unused_for`; returns how many.
   std::size_t idle_trim(std::chrono::milliseconds unused_for);
   pool_stats stats() const;
+  /// As far as is known: the last thing seen was a connection that was opened, or given back in order, and not an
+  /// attempt that failed; and nobody waits for one.
+  bool available() const;
   /// More at most, or fewer: what is open beyond that is closed when it is idle.
   void set_max_size(std::size_t max_size);
 

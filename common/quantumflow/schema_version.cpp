@@ -40,7 +40,7 @@ boost::asio::awaitable<base::result<void>> check_schema(postgres::connection& co
 
 boost::asio::awaitable<base::result<void>> wait_for_schema(postgres::pool& pool, async::stop_token stop,
                                                            std::function<void(const std::string& why)> away) {
-  async::backoff backoff;
+  async::backoff backoff(async::backoff_policy{std::chrono::milliseconds(100), std::chrono::seconds(2), 2.0, 0.2});
   while (!stop.soft_requested()) {
     std::string why;
     try {

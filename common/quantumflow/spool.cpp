@@ -195,20 +195,58 @@ base::result<std::unique_ptr<spool>> spool::open(spool_options options) {
   }
 }
 
+/// Takes from the disk what is gone, in the caller's transaction; to be forgotten once that is committed.
+spool::taken_out spool::take_out_gone() {
+  auto& in = *database_->connection;
+  taken_out taken;
+  for (const auto& [sequence, reason] : gone_) {
+    spool_entry entry;
+    {
+      auto found = in.prepare(fmt::format("select {} from entry where sequence = ?", columns));
+      if (!found.bind(sequence).step()) continue;
+      entry = entry_of(found);
+    }
+    taken.bytes += size_of(entry);
+    if (reason) {
+      set_aside(in, entry, *reason, options_.max_quarantined);
+      ++taken.quarantined;
+    } else {
+      in.prepare("delete from entry where sequence = ?").bind(sequence).step();
+    }
+  }
+  return taken;
+}
+
+void spool::forget_gone(const taken_out& what) {
+  gone_.clear();
+  stats_.bytes -= std::min(stats_.bytes, what.bytes);
+  stats_.quarantined_total += what.quarantined;
+}
+
+void spool::tidy_now() {
+  if (gone_.empty()) return;
+  sqlite::transaction open(*database_->connection);
+  const auto taken = take_out_gone();
+  open.commit();
+  forget_gone(taken);
+}
+
 base::result<std::int64_t> spool::append(spool_entry what) {
   const std::scoped_lock one_at_a_time(mutex_);
   auto& in = *database_->connection;
   const auto bytes = size_of(what);
   try {
     sqlite::transaction open(in);
+    const auto taken = take_out_gone();
+    const auto held = stats_.bytes - std::min(stats_.bytes, taken.bytes);
     std::uint64_t dropped = 0;
     std::uint64_t freed = 0;
-    while (stats_.bytes - freed + bytes > options_.max_bytes) {
+    while (held - freed + bytes > options_.max_bytes) {
       auto oldest =
           in.prepare(fmt::format("select {} from entry where may_be_dropped = 1 order by sequence limit 1", columns));
       if (!oldest.step())
         return base::make_error(base::error_kind::unavailable,
-                                fmt::format("spool: full ({} of {} bytes)", stats_.bytes, options_.max_bytes));
+                                fmt::format("spool: full ({} of {} bytes)", held, options_.max_bytes));
       const auto entry = entry_of(oldest);
       in.prepare("delete from entry where sequence = ?").bind(entry.sequence).step();
       freed += size_of(entry);
@@ -218,6 +256,7 @@ base::result<std::int64_t> spool::append(spool_entry what) {
     const auto sequence = in.last_id();
     if (dropped > 0) count(in, "dropped", static_cast<std::int64_t>(dropped));
     open.commit();
+    forget_gone(taken);
     stats_.entries += 1 - dropped;
     stats_.bytes += bytes - freed;
     stats_.dropped_total += dropped;
@@ -231,24 +270,25 @@ base::result<std::optional<spool_entry>> spool::front(std::int64_t after) {
   const std::scoped_lock one_at_a_time(mutex_);
   auto& in = *database_->connection;
   try {
-    for (;;) {
-      spool_entry entry;
-      bool sound = false;
-      {
-        auto oldest =
-            in.prepare(fmt::format("select {} from entry where sequence > ? order by sequence limit 1", columns));
-        if (!oldest.bind(after).step()) return std::optional<spool_entry>();
-        entry = entry_of(oldest);
-        sound = oldest.integer(5) == checksum_of(entry);
+    bool unsound = false;
+    std::optional<spool_entry> found;
+    {
+      auto rows = in.prepare(fmt::format("select {} from entry where sequence > ? order by sequence", columns));
+      rows.bind(after);
+      while (!found && rows.step()) {
+        auto entry = entry_of(rows);
+        if (gone_.count(entry.sequence) != 0) continue;
+        if (rows.integer(5) == checksum_of(entry)) {
+          found = std::move(entry);
+        } else {
+          gone_.emplace(entry.sequence, "its checksum is wrong");
+          --stats_.entries;
+          unsound = true;
+        }
       }
-      if (sound) return std::optional(std::move(entry));
-      sqlite::transaction open(in);
-      set_aside(in, entry, "its checksum is wrong", options_.max_quarantined);
-      open.commit();
-      stats_.entries -= 1;
-      stats_.bytes -= std::min(stats_.bytes, size_of(entry));
-      stats_.quarantined_total += 1;
     }
+    if (unsound) tidy_now();
+    return found;
   } catch (const base::failure& failure) {
     return failure.get();
   }
@@ -262,26 +302,29 @@ base::result<void> spool::quarantine(std::int64_t sequence, const std::string& r
   return take_out(sequence, reason);
 }
 
-base::result<void> spool::take_out(std::int64_t sequence, const std::optional<std::string>& reason) {
+base::result<void> spool::take_out(std::int64_t sequence, std::optional<std::string> reason) {
   const std::scoped_lock one_at_a_time(mutex_);
-  auto& in = *database_->connection;
   try {
-    sqlite::transaction open(in);
-    spool_entry entry;
-    {
-      auto found = in.prepare(fmt::format("select {} from entry where sequence = ?", columns));
-      if (!found.bind(sequence).step()) return {};
-      entry = entry_of(found);
+    bool known = gone_.count(sequence) != 0;
+    if (!known) {
+      auto found = database_->connection->prepare("select 1 from entry where sequence = ?");
+      known = found.bind(sequence).step();
+      if (known) {
+        gone_.emplace(sequence, std::move(reason));
+        --stats_.entries;
+      }
     }
-    if (reason) {
-      set_aside(in, entry, *reason, options_.max_quarantined);
-    } else {
-      in.prepare("delete from entry where sequence = ?").bind(sequence).step();
-    }
-    open.commit();
-    stats_.entries -= 1;
-    stats_.bytes -= std::min(stats_.bytes, size_of(entry));
-    if (reason) stats_.quarantined_total += 1;
+    tidy_now();
+    return {};
+  } catch (const base::failure& failure) {
+    return failure.get();
+  }
+}
+
+base::result<void> spool::tidy() {
+  const std::scoped_lock one_at_a_time(mutex_);
+  try {
+    tidy_now();
     return {};
   } catch (const base::failure& failure) {
     return failure.get();
@@ -304,7 +347,9 @@ base::result<std::vector<spool::quarantined_entry>> spool::quarantined(int max) 
 
 spool_stats spool::stats() const {
   const std::scoped_lock one_at_a_time(mutex_);
-  return stats_;
+  auto now = stats_;
+  now.lingering = gone_.size();
+  return now;
 }
 
 }  // namespace fleet::quantumflow

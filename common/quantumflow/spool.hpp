@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -28,6 +29,7 @@ struct spool_entry {
 
 struct spool_stats {
   std::uint64_t entries = 0;
+  std::uint64_t lingering = 0;  ///< no entries any more, but still on a disk that takes no writes
   std::uint64_t bytes = 0;
   std::uint64_t quarantined_total = 0;  ///< ever
   std::uint64_t dropped_total = 0;      ///< ever: entries that may be dropped and made room
@@ -51,9 +53,13 @@ class spool {
   /// The oldest entry behind `after`; nothing where there is none. An entry whose checksum is wrong is quarantined and
   /// passed over.
   base::result<std::optional<spool_entry>> front(std::int64_t after = 0);
+  /// Where the disk takes no writes, the entry is gone for this object all the same, and from the disk as soon as it
+  /// takes them again; an error says so. Only a process that is started before that gets the entry once more.
   base::result<void> remove(std::int64_t sequence);
-  /// Sets an entry aside with its reason, for a person to look at.
+  /// Sets an entry aside with its reason, for a person to look at; otherwise like `remove`.
   base::result<void> quarantine(std::int64_t sequence, const std::string& reason);
+  /// Takes from the disk what is gone and still there. Every `append` and `remove` does so, too.
+  base::result<void> tidy();
 
   struct quarantined_entry {
     spool_entry entry;
@@ -67,12 +73,20 @@ class spool {
  private:
   struct database;
   explicit spool(std::unique_ptr<database> opened, spool_options options);
-  base::result<void> take_out(std::int64_t sequence, const std::optional<std::string>& reason);
+  base::result<void> take_out(std::int64_t sequence, std::optional<std::string> reason);
+  struct taken_out {
+    std::uint64_t bytes = 0;
+    std::uint64_t quarantined = 0;
+  };
+  taken_out take_out_gone();
+  void forget_gone(const taken_out& what);
+  void tidy_now();
 
   spool_options options_;
   mutable std::mutex mutex_;  ///< one call at a time
   std::unique_ptr<database> database_;
   spool_stats stats_;
+  std::map<std::int64_t, std::optional<std::string>> gone_;  ///< still on the disk; with a reason: to be set aside
 };
 
 }  // namespace fleet::quantumflow

@@ -20,7 +20,8 @@ using boost::asio::awaitable;
 using boost::json::object;
 
 constexpr std::chrono::hours until_woken{1};
-/// Too many proposals wait to be sent: how soon it is tried again, unless something comes in before.
+/// Too many proposals wait to be sent, or the spool's disk is full: how soon it is tried again, unless something comes
+/// in before.
 constexpr std::chrono::seconds until_room{1};
 
 /// The database is away, and not: it said no.
@@ -78,7 +79,7 @@ intake::intake(parts with, std::unique_ptr<quantumflow::spool> spool)
       spool_(std::move(spool)),
       figures_(std::make_unique<figures>(with_.metrics)),
       away_(with_.log, "spooling", "spooling_ended", "everything was applied"),
-      waits_(with_.log, "spool_waits", "spool_goes_on", "it is replayed again") {
+      waits_(with_.log, "spool_waits", "spool_goes_on", "its disk and the database take things again") {
   show();
 }
 
@@ -179,13 +180,13 @@ struct intake::round {
 };
 
 awaitable<void> intake::replay(async::stop_token stop) {
-  async::backoff backoff;
+  async::backoff backoff(async::backoff_policy{std::chrono::milliseconds(100), std::chrono::seconds(2), 2.0, 0.2});
   while (!stop.soft_requested()) {
     std::optional<base::error> away;
     round current;
     try {
       co_await replay_round(stop, current);
-      waits_.over();
+      co_await tidy();
       if (current.waiting.empty()) {
         co_await forget_old_keys();
         away_.over();
@@ -200,7 +201,8 @@ awaitable<void> intake::replay(async::stop_token stop) {
       const auto delay = backoff.next(async::random01());
       co_await stop.sleep_for(delay);
     } else {
-      const std::chrono::milliseconds pause = current.waiting.empty() ? until_woken : until_room;
+      const bool all_done = current.waiting.empty() && (!spool_ || spool_->stats().lingering == 0);
+      const std::chrono::milliseconds pause = all_done ? until_woken : until_room;
       co_await arrived_.wait_for(pause, stop);
     }
   }
@@ -212,6 +214,23 @@ awaitable<void> intake::replay_round(async::stop_token stop, round& current) {
     show();
     if (done == progress::at_end) co_return;
   }
+}
+
+/// What was applied and cannot be taken out, because the disk is full, holds up nothing that is behind it: it is tried
+/// again, and a process that is started before that works finds its key known.
+void intake::taken_out(const base::result<void>& done) {
+  if (done) return;
+  waits_.occurred(done.error().message, "replay");
+}
+
+awaitable<void> intake::tidy() {
+  if (spool_ && spool_->stats().lingering > 0) {
+    auto call = [spool = spool_] { return spool->tidy(); };
+    const auto done = co_await blocking(std::move(call));
+    taken_out(done);
+    if (!done) co_return;
+  }
+  waits_.over();
 }
 
 awaitable<void> intake::forget_old_keys() {
@@ -266,13 +285,13 @@ awaitable<intake::progress> intake::replay_one(round& current) {
     with_.log.error("spool_quarantined", "an item of the spool was refused and set aside",
                     {{"kind", found->kind}, {"sequence", sequence}, {"error", refused->message}});
     auto aside = [spool = spool_, sequence, reason = refused->message] { return spool->quarantine(sequence, reason); };
-    auto done = co_await blocking(std::move(aside));
-    from_spool(std::move(done));
+    const auto done = co_await blocking(std::move(aside));
+    taken_out(done);
     co_return progress::settled;
   }
   auto forget = [spool = spool_, sequence] { return spool->remove(sequence); };
-  auto done = co_await blocking(std::move(forget));
-  from_spool(std::move(done));
+  const auto done = co_await blocking(std::move(forget));
+  taken_out(done);
   co_return progress::settled;
 }
 

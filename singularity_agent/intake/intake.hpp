@@ -42,7 +42,8 @@ class intake {
 
   /// Applies what the spool holds, in order, until a soft stop. What is refused is set aside in the spool's quarantine;
   /// while the database is away, or does not let this agent in, everything waits; while too many proposals wait to be
-  /// sent, proposals wait and what is behind them goes on. Also forgets keys that are old. Supervise it.
+  /// sent, proposals wait and what is behind them goes on; a full disk holds up nothing. Also forgets keys that are
+  /// old. Supervise it.
   boost::asio::awaitable<void> replay(async::stop_token stop);
 
  private:
@@ -54,6 +55,8 @@ class intake {
   enum class progress { settled, passed_over, at_end };
   boost::asio::awaitable<progress> replay_one(round& current);
   boost::asio::awaitable<void> replay_round(async::stop_token stop, round& current);
+  void taken_out(const base::result<void>& done);
+  boost::asio::awaitable<void> tidy();
   boost::asio::awaitable<void> forget_old_keys();
   void show();
   void log_accepted(const boost::json::object& proposal) const;
@@ -62,7 +65,7 @@ class intake {
   std::shared_ptr<quantumflow::spool> spool_;  ///< shared with calls on the blocking pool that outlive a coroutine
   std::unique_ptr<figures> figures_;
   telemetry::episode away_;
-  telemetry::episode waits_;
+  telemetry::episode waits_;  ///< what has to do with the spool itself, or with what this agent may
   std::size_t arriving_ = 0;  ///< being written to the spool
   async::event arrived_;
 };

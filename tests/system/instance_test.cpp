@@ -62,6 +62,14 @@ TEST_CASE(
   CHECK(second.process.wait() == 0);
 }
 
+TEST_CASE("instance: whoever stops in order gives the instance free at once, and not by its session's end") {
+  daemon_fleet fleet({.name = "instance_free", .agents = 1});
+  CHECK(fleet.psql("select count(*) from singularity.running_agent") == "1");
+  fleet.agent(0).process.send(SIGTERM);
+  CHECK(fleet.agent(0).process.wait() == 0);
+  CHECK(fleet.psql("select count(*) from singularity.running_agent") == "0");
+}
+
 TEST_CASE("instance: one that was away for longer than its lease finds itself replaced, and ends") {
   daemon_fleet fleet({.name = "instance_taken", .agents = 1});
   auto& first = fleet.agent(0);

@@ -120,6 +120,7 @@ TEST_CASE("pool: a dead database is not hammered, and is found again when it is 
   for (int i = 0; i < 6; ++i) CHECK(failure_of(io, of, 100ms) == error_kind::unavailable);
   const auto waited = std::chrono::steady_clock::now() - began;
   CHECK_FALSE(of.stats().last_connect_error.empty());
+  CHECK_FALSE(of.available());
   // By backoff (50, 100, 200, 400 … ms): far fewer attempts than callers could have made.
   INFO("attempts: " << of.stats().connect_failures_total << " in " << waited / 1ms << " ms");
   CHECK(of.stats().connect_failures_total <= static_cast<std::uint64_t>(4 + waited / 200ms));
@@ -129,6 +130,21 @@ TEST_CASE("pool: a dead database is not hammered, and is found again when it is 
   server.start();
   CHECK(run_until(io, [&] { return kept.size() == 1; }));
   CHECK(of.stats().last_connect_error.empty());
+  CHECK(of.available());
+}
+
+TEST_CASE("pool: the database is there as long as one connection works, although no further one can be opened") {
+  auto& server = private_postgres::shared();
+  const auto url = server.create_database("pool_available");
+  boost::asio::io_context io;
+  pool of(io.get_executor(), to(url), 2);
+  CHECK(of.available());
+  auto works = run(io, of.acquire());
+  server.psql("alter database pool_available allow_connections false");
+  CHECK(failure_of(io, of, 100ms) == error_kind::unavailable);
+  CHECK_FALSE(of.available());
+  works.release();
+  CHECK(of.available());
 }
 
 TEST_CASE("pool: what trying again cannot mend is told at once") {

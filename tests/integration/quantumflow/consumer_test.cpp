@@ -78,6 +78,31 @@ TEST_CASE("consumer: a message is pending after publish and gone once it is hand
   CHECK(fleet.psql("select proposal_id, n from handled") == "p|1");
 }
 
+TEST_CASE("consumer: a server that takes no writes any more ends the worker, and costs no message an attempt") {
+  queue_fixture fleet("consumer_read_only");
+  fleet.psql(handled_table);
+  for (int n = 1; n <= 3; ++n) fleet.publish(queue, payload("p", n));
+  int refusals = 2;
+  const auto handler = [&](postgres::transaction& transaction, const numbered& what,
+                           const message& taken) -> awaitable<outcome> {
+    if (refusals > 0) {
+      --refusals;
+      co_await transaction.query("set transaction read only");
+    }
+    co_return co_await record_numbered(transaction, what, taken);
+  };
+  std::vector<int> attempts;
+  quantumflow::consumer worker(fleet.pool, fleet.waker, options(), quantumflow::handle_each<numbered>(handler),
+                               [&](const message& taken, const outcome&) { attempts.push_back(taken.attempts); });
+  const auto working = fleet.consume_here(worker);
+  REQUIRE(run_until(fleet.io, [&] { return attempts.size() == 3; }));
+  CHECK(attempts == std::vector<int>{0, 0, 0});
+  CHECK(refusals == 0);
+  CHECK(fleet.psql("select string_agg(n::text, ',' order by place) from handled") == "1,2,3");
+  // Each refusal cost the connection, and nothing else.
+  CHECK(fleet.pool.stats().dropped_total == 2);
+}
+
 TEST_CASE("consumer: a sleeping worker is woken by a publish, well before its poll") {
   queue_fixture fleet("consumer_waking");
   fleet.psql(handled_table);

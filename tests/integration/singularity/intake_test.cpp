@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "tests/integration/singularity/agent_fixture.hpp"
+#include "tests/support/full_disk.hpp"
 
 using namespace fleet;
 using namespace fleet::test;
@@ -252,6 +253,27 @@ TEST_CASE("intake: while too many proposals wait, they wait in the spool, and wh
   const auto aside = with.spool->quarantined().value();
   REQUIRE(aside.size() == 1);
   CHECK_THAT(aside[0].reason, Catch::Contains("proposal 'p2' is pending"));
+}
+
+TEST_CASE("intake: a full disk holds up nothing that was kept on it, and then nothing that comes") {
+  intake_fixture with("intake_full_disk");
+  CHECK(with.take(kind::vote, R"({"proposal_id":"nobody","vote":"approve","confidence":0.9,"reason":"r"})").spooled);
+  for (const auto* id : {"p1", "p2"}) CHECK(with.take(kind::proposal, agent_fixture::proposal(id)).spooled);
+  with.reopen(with.pool);
+  bool replayed = false;
+  bool spooled = true;
+  {
+    const full_disk now;
+    with.start_replay();
+    replayed = run_until(with.io, [&] { return with.spool->stats().entries == 0; });
+    if (replayed) spooled = with.take(kind::proposal, agent_fixture::proposal("p3")).spooled;
+  }
+  CHECK(replayed);
+  CHECK_FALSE(spooled);
+  CHECK(with.psql("select string_agg(proposal_id, ',' order by submitted_at) from singularity.proposal") == "p1,p2,p3");
+  // The disk has room again, and nobody has to come for it to be used.
+  CHECK(run_until(with.io, [&] { return with.spool->stats().lingering == 0; }));
+  CHECK(with.spool->quarantined().value().size() == 1);
 }
 
 TEST_CASE("intake: a spooled proposal whose id is taken by other content is set aside, and named") {

@@ -28,21 +28,6 @@ struct campaign_result {
 /// Blocking, minutes. Prints what it does as it goes.
 campaign_result run_campaign(const campaign_options& options);
 
-/// A deliberately broken variant: `variants/NAME.sql`. Its header says `-- faults: a, b`, `-- caught by: x, y` and,
-/// where the agents' environment breaks it, `-- environment: NAME=VALUE`.
-struct variant {
-  std::string name;
-  std::string sentence;
-  std::string sql;
-  std::vector<fault_kind> faults;
-  std::vector<std::string> caught_by;
-  std::map<std::string, std::string> environment;
-};
-
-std::vector<variant> load_variants(const std::string& folder);
-/// Runs it; true where one of the invariants that should have caught it did.
-bool is_caught(const variant& broken, std::uint64_t seed);
-
 /// The suite's own files: FLEET_SOURCE_DIR of the environment, or of the build.
 std::string suite_folder();
 

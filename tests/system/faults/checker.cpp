@@ -10,6 +10,7 @@
 #include <stdexcept>
 
 #include "common/quantumflow/sqlite.hpp"
+#include "tests/system/faults/audit_proof.hpp"
 
 namespace fleet::test::faults {
 
@@ -31,6 +32,7 @@ constexpr auto facts_schema = R"(
   create table faults.file (agent text not null, path text not null, content text not null);
   create table faults.repository (agent text primary key, dirty text not null);
   create table faults.quarantined (agent text not null, kind text not null, body text not null, reason text not null);
+  create table faults.audit_verify (what text primary key, exit_code int not null, report jsonb not null, expected text[] not null);
   select quantumflow.subscribe('learning_loop_completed_queue', 'taker-a');
   select quantumflow.subscribe('learning_loop_completed_queue', 'taker-b');)";
 
@@ -128,6 +130,7 @@ void collect_facts(sql_session& admin, world& fleet, const history& record) {
     load_quarantine(admin, agent->instance, fleet.spool_path(agent->instance));
   }
   admin.script("analyze");
+  prove_audit(admin, fleet);
 }
 
 std::vector<violation> check(sql_session& admin, const std::vector<invariant>& all) {

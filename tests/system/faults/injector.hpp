@@ -1,6 +1,6 @@
 // Carries out planned faults, one after the other, and measures how long the fleet takes to be as before.
 #pragma once
-#include <functional>
+#include <chrono>
 #include <map>
 #include <string>
 #include <vector>
@@ -13,6 +13,9 @@
 
 namespace fleet::test::faults {
 
+/// Not a wait for a condition: how long a fault lasts.
+void let_pass(std::chrono::milliseconds time);
+
 struct injection_parts {
   world& fleet;
   history& record;
@@ -20,6 +23,8 @@ struct injection_parts {
   observer& watch;
 };
 
+/// injector.cpp: one fault from its beginning to recovery; the faults themselves in injector_daemons.cpp,
+/// injector_database.cpp, injector_load.cpp and injector_spool.cpp.
 class injector {
  public:
   explicit injector(injection_parts with) : with_(with) {}
@@ -37,9 +42,11 @@ class injector {
   void on_database(const planned_fault& fault);
   void on_spool(const planned_fault& fault);
   void sighup_storm(const planned_fault& fault);
-  void schema_ahead(const planned_fault& fault);
+  void bad_config(const planned_fault& fault);
+  void other_schema(const planned_fault& fault);
   void clock_jump(const planned_fault& fault);
   void poison_burst();
+  void flood(const planned_fault& fault);
   void use_up_connections(const planned_fault& fault);
   void terminate_backends(const planned_fault& fault);
   void tear_spool(const planned_fault& fault);
@@ -47,6 +54,7 @@ class injector {
   void start(const std::string& daemon);
   void expect_exit(const std::string& daemon, const std::string& op, int expected, int actual);
   void wait_for_recovery(const planned_fault& fault);
+  bool spool_is_empty(const std::string& agent);
   std::string work_left(double ended);
   std::string not_ready();
   void skip(const planned_fault& fault, const std::string& why);

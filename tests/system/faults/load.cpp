@@ -70,6 +70,7 @@ json::object proposal_named(const std::string& subject) {
 load::load(world& in, history& into, load_options options) : fleet_(in), record_(into), options_(options) {
   for (const auto* name : {"publisher", "poisoner", "forger", "taker-a", "taker-b"})
     sessions_.emplace(name, std::make_unique<sql_session>(fleet_.load_url(), name));
+  sessions_.emplace("intruder", std::make_unique<sql_session>(fleet_.instance_url("agent-1"), "intruder"));
 }
 
 load::~load() {
@@ -90,6 +91,7 @@ void load::start() {
   add("poisoner", &load::publish_poison, gap * 4);
   add("forger", &load::publish_late_vote, gap * 4);
   add("operator", &load::operate, gap * 10);
+  add("intruder", &load::intrude, gap / 2);
   for (const auto* name : {"taker-a", "taker-b"})
     takers_.emplace_back([=, this] { run(name, &load::take, milliseconds(100), taking_); });
 }
@@ -190,19 +192,20 @@ void load::propose_by_command(caller& as, const std::string& agent, const std::s
   remember(subject);
 }
 
-void load::burst(int each) {
-  const int round = ++bursts_;
+std::string load::burst(const std::string& kind, int each) {
+  const auto names = fmt::format("{}-{}-", kind, ++bursts_);
   std::vector<std::thread> at_once;
   for (int i = 0; i < 3; ++i) {
     at_once.emplace_back([=, this] {
-      caller as(fleet_, record_, fmt::format("burst-{}-{}", round, i), options_.seed);
+      caller as(fleet_, record_, fmt::format("{}{}", names, i), options_.seed);
       for (int n = 0; n < each; ++n) {
-        const auto subject = fmt::format("good-burst-{}-{}-{}", round, i, n);
+        const auto subject = fmt::format("{}{}-{}", names, i, n);
         as.call(fmt::format("agent-{}", i), "propose", subject, "/v1/proposals", proposal_named(subject));
       }
     });
   }
   for (auto& thread : at_once) thread.join();
+  return names;
 }
 
 }  // namespace fleet::test::faults

@@ -55,8 +55,8 @@ class load {
   /// Ends the callers, except those that take what was published.
   void stop_calling();
   void stop();
-  /// `each` proposals by each agent at once.
-  void burst(int each);
+  /// `each` proposals by each agent at once. Returns what the names of all of them begin with, and no other's.
+  std::string burst(const std::string& kind, int each);
   /// Answers with `spooled` so far, by agent.
   int spooled(const std::string& agent) const;
 
@@ -72,6 +72,7 @@ class load {
   void publish_late_vote(caller& as, std::uint64_t n);
   void take(caller& as, std::uint64_t n);
   void operate(caller& as, std::uint64_t n);
+  void intrude(caller& as, std::uint64_t n);
   sql_session& session(const std::string& of);
   /// One of the latest proposals whose name holds `part`; empty where there is none.
   std::string recent(caller& as, const std::string& part = {});

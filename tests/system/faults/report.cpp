@@ -56,6 +56,14 @@ std::string report(const report_parts& of, sql_session& admin) {
            max(s)::numeric(8, 3)
       from (select extract(epoch from d.decided_at - s.at) as s from centralcloud.decision d
               join singularity.proposal_step s on s.proposal_id = d.proposal_id and s.to_state = 'sent_for_consensus') t)");
+  text += table(admin,
+                "seconds from a breach to its trigger while every other queue was flooded: breaches, p50, max; "
+                "messages of the floods",
+                R"(
+    select count(*), percentile_cont(0.5) within group (order by s)::numeric(8, 3), max(s)::numeric(8, 3),
+           (select coalesce(sum((detail ->> 'published')::int), 0) from faults.history where op = 'flooded')
+      from (select extract(epoch from r.requested_at - min(s.taken_at)) as s from singularity.sample s join singularity.rollback r using (proposal_id)
+             where proposal_id like 'harmful-flood-%' and (s.metrics_after ->> 'error_rate')::numeric > 0.1 group by proposal_id, r.requested_at) t)");
   text += table(admin, "daemons: CPU % p50 and max, RSS MiB max, descriptors max, log bytes/s max", R"(
     select rpad(op, 8), rpad(split_part(who, '-', 1), 12),
            percentile_cont(0.5) within group (order by (detail ->> 'cpu_percent')::float8)::numeric(8, 1),

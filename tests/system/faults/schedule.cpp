@@ -15,15 +15,17 @@ using std::chrono::milliseconds;
 struct traits {
   fault_kind kind;
   std::string_view name;
-  enum class aim { nobody, any_daemon, an_agent, some_or_all, agent_2 } at;
+  enum class aim { nobody, any_daemon, a_coordinator, an_agent, some_or_all, agent_2 } at;
   int short_ms, long_ms;  ///< the longest it lasts in either mode; at least half of it
 };
 
 using aim = traits::aim;
-constexpr std::array<traits, 27> all_faults = {
+constexpr std::array<traits, 32> all_faults = {
     {{fault_kind::calm, "calm", aim::nobody, 8'000, 30'000},
      {fault_kind::kill_daemon, "kill_daemon", aim::any_daemon, 800, 4'000},
+     {fault_kind::kill_coordinator, "kill_coordinator", aim::a_coordinator, 800, 4'000},
      {fault_kind::stop_daemon, "stop_daemon", aim::any_daemon, 500, 4'000},
+     {fault_kind::stop_at_once, "stop_at_once", aim::any_daemon, 300, 2'000},
      {fault_kind::freeze_daemon, "freeze_daemon", aim::any_daemon, 3'000, 30'000},
      {fault_kind::restart_postgres, "restart_postgres", aim::nobody, 100, 3'000},
      {fault_kind::kill_postgres, "kill_postgres", aim::nobody, 300, 3'000},
@@ -44,10 +46,13 @@ constexpr std::array<traits, 27> all_faults = {
      {fault_kind::spool_disk_full, "spool_disk_full", aim::agent_2, 3'000, 10'000},
      {fault_kind::spool_torn, "spool_torn", aim::an_agent, 3'000, 10'000},
      {fault_kind::spool_power_cut, "spool_power_cut", aim::an_agent, 3'000, 10'000},
+     {fault_kind::bad_config, "bad_config", aim::any_daemon, 500, 3'000},
      {fault_kind::schema_ahead, "schema_ahead", aim::any_daemon, 500, 3'000},
+     {fault_kind::schema_behind, "schema_behind", aim::any_daemon, 500, 3'000},
      {fault_kind::poison_burst, "poison_burst", aim::nobody, 100, 100},
      {fault_kind::proposals_at_once, "proposals_at_once", aim::nobody, 100, 100},
-     {fault_kind::clock_jump, "clock_jump", aim::an_agent, 3'000, 20'000}}};
+     {fault_kind::flood, "flood", aim::nobody, 3'000, 15'000},
+     {fault_kind::clock_jump, "clock_jump", aim::any_daemon, 6'000, 20'000}}};
 
 const traits& of(fault_kind kind) {
   return *std::find_if(all_faults.begin(), all_faults.end(), [&](const traits& each) { return each.kind == kind; });
@@ -76,7 +81,8 @@ std::vector<planned_fault> plan(const schedule_options& options) {
   std::mt19937_64 random(options.seed);
   const auto below = [&](std::uint64_t limit) { return random() % limit; };
   const auto agent = [&] { return "agent-" + std::to_string(below(3)); };
-  const auto daemon = [&] { return below(5) < 2 ? "coordinator-" + std::to_string(below(2)) : agent(); };
+  const auto coordinator = [&] { return "coordinator-" + std::to_string(below(2)); };
+  const auto daemon = [&] { return below(5) < 2 ? coordinator() : agent(); };
   std::vector<planned_fault> planned;
   for (int round = 0; round < options.rounds; ++round) {
     auto kinds = options.kinds;
@@ -85,10 +91,12 @@ std::vector<planned_fault> plan(const schedule_options& options) {
       const auto& how = of(kind);
       planned_fault next;
       next.kind = kind;
+      next.is_short = options.is_short;
       const auto most = static_cast<std::uint64_t>(options.is_short ? how.short_ms : how.long_ms);
       next.lasts = milliseconds(most / 2 + below(most / 2 + 1));
       next.before = milliseconds(options.is_short ? 300 + below(700) : 2'000 + below(4'000));
       if (how.at == aim::any_daemon) next.target = daemon();
+      if (how.at == aim::a_coordinator) next.target = coordinator();
       if (how.at == aim::an_agent) next.target = agent();
       if (how.at == aim::agent_2) next.target = "agent-2";
       if (how.at == aim::some_or_all && below(2) == 0) next.target = daemon();

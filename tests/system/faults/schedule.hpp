@@ -11,7 +11,9 @@ namespace fleet::test::faults {
 enum class fault_kind {
   calm,                // none: how it is when nothing is broken
   kill_daemon,         // kill -9, started again
+  kill_coordinator,    // one of the two, while the other goes on
   stop_daemon,         // SIGTERM, started again
+  stop_at_once,        // SIGTERM twice
   freeze_daemon,       // SIGSTOP, SIGCONT
   restart_postgres,    // a fast shutdown
   kill_postgres,       // kill -9 of the postmaster and all its processes
@@ -32,10 +34,13 @@ enum class fault_kind {
   spool_disk_full,      // while the database is away
   spool_torn,           // killed while the database is away; a torn tail and a flipped byte in its spool
   spool_power_cut,      // killed while the database is away; unsynced writes are gone
+  bad_config,           // a daemon is started with one
   schema_ahead,         // a daemon is started on a schema of a later version
+  schema_behind,        // … of an earlier one
   poison_burst,         // bad messages at once
-  proposals_at_once,
-  clock_jump  // an agent runs an hour ahead
+  proposals_at_once,    // by all instances
+  flood,                // of every queue but that of rollback triggers
+  clock_jump            // a daemon's clock goes an hour ahead, and then two back, while it runs
 };
 
 std::string_view to_string(fault_kind kind);
@@ -48,6 +53,7 @@ struct planned_fault {
   std::string target;                   ///< a daemon; empty: all of them
   std::chrono::milliseconds before{0};  ///< quiet time
   std::chrono::milliseconds lasts{0};
+  bool is_short = true;
 };
 
 struct schedule_options {

@@ -24,7 +24,7 @@ sql_session::~sql_session() = default;
 
 void sql_session::connect() {
   if (connection_ && connection_->usable() && connection_->check_alive()) return;
-  drop();
+  close();
   // A statement of a block must not run outside of it, on a new connection.
   if (in_block_) throw not_sent("the connection of the transaction is gone");
   try {
@@ -34,16 +34,12 @@ void sql_session::connect() {
   }
 }
 
-void sql_session::drop() {
-  connection_.reset();
-}
-
 postgres::rows sql_session::query(const std::string& sql, postgres::params values) {
   connect();
   try {
     return run(*io_, connection_->query(sql, std::move(values)), limit);
   } catch (const postgres::sql_error&) {
-    if (connection_->in_transaction() || !connection_->usable()) drop();
+    if (connection_->in_transaction() || !connection_->usable()) close();
     throw;
   }
 }
@@ -71,7 +67,7 @@ void sql_session::transaction(const std::function<void()>& work, bool& unknown) 
     throw;
   } catch (...) {
     in_block_ = false;
-    drop();  // the server rolls back
+    close();  // the server rolls back
     throw;
   }
   in_block_ = false;

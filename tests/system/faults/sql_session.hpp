@@ -29,12 +29,13 @@ class sql_session {
   postgres::rows query(const std::string& sql, postgres::params values = {});
   std::string value(const std::string& sql, postgres::params values = {});  ///< the first column of the only row
   void script(const std::string& sql);
+  /// Until the next statement.
+  void close() { connection_.reset(); }
   /// BEGIN, what `work` does, COMMIT. Throws as `query`; `unknown` says that the COMMIT's reply was lost.
   void transaction(const std::function<void()>& work, bool& unknown);
 
  private:
   void connect();
-  void drop();
 
   postgres::settings how_;
   std::unique_ptr<boost::asio::io_context> io_;

@@ -1,16 +1,19 @@
-// Deliberately broken variants: they show that the checker can fail.
+#include "tests/system/faults/variants.hpp"
+
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
-#include <set>
 #include <sstream>
 
 #include "tests/system/faults/campaign.hpp"
 
 namespace fleet::test::faults {
+
+namespace fs = std::filesystem;
 
 namespace {
 
@@ -24,7 +27,7 @@ std::vector<std::string> words_of(const std::string& list) {
   return words;
 }
 
-variant read_variant(const std::filesystem::path& path) {
+variant read_variant(const fs::path& path) {
   variant made;
   made.name = path.stem().string();
   std::ifstream in(path);
@@ -42,37 +45,66 @@ variant read_variant(const std::filesystem::path& path) {
   return made;
 }
 
+std::string result_of(const variant_outcome& outcome) {
+  if (!outcome.error.empty()) return "NOT INSTALLED";
+  return outcome.caught ? "caught" : "NOT CAUGHT";
+}
+
 }  // namespace
 
 std::vector<variant> load_variants(const std::string& folder) {
+  const auto prelude = read_variant(folder + "/_patch.sql").sql;
   std::vector<variant> all;
-  for (const auto& each : std::filesystem::directory_iterator(folder))
-    if (each.path().extension() == ".sql") all.push_back(read_variant(each.path()));
+  for (const auto& each : fs::directory_iterator(folder)) {
+    if (each.path().extension() != ".sql" || each.path().filename().string().front() == '_') continue;
+    all.push_back(read_variant(each.path()));
+    all.back().sql.insert(0, prelude);
+  }
   std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
   return all;
 }
 
-bool is_caught(const variant& broken, std::uint64_t seed) {
-  std::cout << "variant " << broken.name << ": " << broken.sentence << std::endl;
+variant_outcome try_variant(const variant& what, std::uint64_t seed) {
+  std::cout << "variant " << what.name << ": " << what.sentence << std::endl;
   campaign_options options;
   options.seed = seed;
-  options.kinds = broken.faults;
-  options.mutation = broken.sql;
-  options.agent_environment = broken.environment;
-  const auto result = run_campaign(options);
-  std::set<std::string> broken_ones;
-  for (const auto& each : result.violations) broken_ones.insert(each.invariant);
+  options.kinds = what.faults;
+  options.mutation = what.sql;
+  options.agent_environment = what.environment;
+  variant_outcome outcome;
+  campaign_result result;
+  try {
+    result = run_campaign(options);
+  } catch (const std::exception& error) {
+    outcome.error = error.what();
+    std::cout << fmt::format("variant {}: {}: {}", what.name, result_of(outcome), outcome.error) << std::endl;
+    return outcome;
+  }
+  for (const auto& each : result.violations) outcome.broken.insert(each.invariant);
   std::error_code ignored;
-  std::filesystem::remove_all(result.directory, ignored);
-  const auto wanted = [&](const std::string& name) { return broken_ones.count(name) != 0; };
-  const bool caught = std::any_of(broken.caught_by.begin(), broken.caught_by.end(), wanted);
-  std::string names;
-  for (const auto& name : broken_ones) names += " " + name;
-  std::cout << fmt::format("variant {}: {} ({} violations of{})\n{}", broken.name, caught ? "caught" : "NOT CAUGHT",
-                           result.violations.size(), names.empty() ? " nothing" : names,
-                           caught ? result.explanation.substr(0, 3'000) : result.explanation + result.report)
+  fs::remove_all(result.directory, ignored);
+  const auto broke = [&](const std::string& name) { return outcome.broken.count(name) != 0; };
+  outcome.caught = std::any_of(what.caught_by.begin(), what.caught_by.end(), broke);
+  std::cout << fmt::format("variant {}: {} ({} violations)\n{}", what.name, result_of(outcome),
+                           result.violations.size(),
+                           outcome.caught ? result.explanation.substr(0, 3'000) : result.explanation + result.report)
             << std::endl;
-  return caught;
+  return outcome;
+}
+
+int try_variants(const std::string& only, std::uint64_t seed) {
+  int missed = 0;
+  auto table = fmt::format("{:<22} {:<14} {:<48} {}\n", "variant", "", "is there for it", "broken");
+  for (const auto& each : load_variants(suite_folder() + "/variants")) {
+    if (!only.empty() && only != each.name) continue;
+    const auto outcome = try_variant(each, seed);
+    if (!outcome.caught) ++missed;
+    table += fmt::format("{:<22} {:<14} {:<48} {}\n", each.name, result_of(outcome),
+                         fmt::format("{}", fmt::join(each.caught_by, ", ")),
+                         fmt::format("{}", fmt::join(outcome.broken, ", ")));
+  }
+  std::cout << table << (missed == 0 ? "every variant was caught" : "variants were NOT caught") << std::endl;
+  return missed;
 }
 
 }  // namespace fleet::test::faults

@@ -29,6 +29,14 @@ private_postgres_options server_options() {
   return options;
 }
 
+/// Everything of the schemas that does something, as one number.
+constexpr auto code_of_the_schema = R"(
+  select md5(string_agg(text, '' order by text)) from (
+    select pg_get_functiondef(p.oid) as text from pg_proc p
+     where p.prokind <> 'a' and p.pronamespace::regnamespace::text in ('quantumflow', 'singularity', 'centralcloud')
+    union all select pg_get_triggerdef(t.oid) from pg_trigger t
+    union all select pg_get_constraintdef(c.oid) || c.conrelid from pg_constraint c) code)";
+
 /// What a change does to the service: harm/ID makes its metrics bad for as long as it is there.
 constexpr auto metrics_command =
     R"(if ls harm/* > /dev/null 2>&1; then echo '{"success_rate": 0.70, "error_rate": 0.30}'; )"
@@ -60,14 +68,19 @@ world::world(const world_options& options)
   shell(fmt::format("'{}' migrate --database.url '{}' > /dev/null 2>&1", daemon_binary("centralcloud_daemon"),
                     admin_url()));
   postgres.psql("create role coordinator login password 'secret' in role centralcloud");
-  doors_["load"] = std::to_string(proxy.open("load"));
   for (const auto* name : {"coordinator-0", "coordinator-1"}) make_coordinator(name);
   for (const auto* name : {"agent-0", "agent-1", "agent-2"}) make_agent(name, options);
-  if (!options.mutation.empty()) {
-    const auto script = directory + "/mutation.sql";
-    std::ofstream(script) << options.mutation;
-    shell(fmt::format("psql -X -q -v ON_ERROR_STOP=1 -d '{}' -f '{}' 2>&1", admin_url(), script));
-  }
+  if (!options.mutation.empty()) break_database(options);
+}
+
+/// An error where nothing is changed by it, or a part of it does not fit any more.
+void world::break_database(const world_options& options) const {
+  const auto before = postgres.psql(code_of_the_schema, "faults");
+  const auto script = directory + "/mutation.sql";
+  std::ofstream(script) << options.mutation;
+  shell(fmt::format("psql -X -q -v ON_ERROR_STOP=1 -d '{}' -f '{}' 2>&1", admin_url(), script));
+  if (options.agent_environment.empty() && postgres.psql(code_of_the_schema, "faults") == before)
+    throw std::runtime_error("the variant changes nothing in the database");
 }
 
 world::~world() {
@@ -78,16 +91,20 @@ world::~world() {
   if (has_tmpfs) ::umount2((directory + "/agent-2/spool").c_str(), MNT_DETACH);
 }
 
+int world::door(const std::string& name) {
+  const auto known = doors_.find(name);
+  return known != doors_.end() ? known->second : doors_[name] = proxy.open(name);
+}
+
 std::string world::through_door(const std::string& name, const std::string& url) {
-  doors_[name] = std::to_string(proxy.open(name));
   auto changed = url;
   const auto port = fmt::format("127.0.0.1:{}/", postgres.port());
-  changed.replace(changed.find(port), port.size(), fmt::format("127.0.0.1:{}/", doors_[name]));
+  changed.replace(changed.find(port), port.size(), fmt::format("127.0.0.1:{}/", door(name)));
   return changed + (changed.find('?') == std::string::npos ? "?" : "&") + no_tls;
 }
 
-std::string world::load_url() const {
-  return fmt::format("postgresql://coordinator:secret@127.0.0.1:{}/faults?{}", doors_.at("load"), no_tls);
+std::string world::load_url() {
+  return through_door("load", postgres.tcp_url("faults", "coordinator"));
 }
 
 void world::make_coordinator(const std::string& name) {
@@ -117,7 +134,8 @@ void world::make_agent(const std::string& name, const world_options& options) {
     has_tmpfs = ::mount("tmpfs", (folder + "/spool").c_str(), "tmpfs", 0, "size=2m") == 0;
   const auto answer = shell(fmt::format("'{}' enroll {} --json --database.url '{}'",
                                         daemon_binary("centralcloud_daemon"), name, postgres.tcp_url("faults")));
-  const auto url = through_door(name, boost::json::parse(answer).at("database_url").as_string().c_str());
+  const std::string enrolled(boost::json::parse(answer).at("database_url").as_string());
+  instance_urls_[name] = through_door("load", enrolled);
   std::map<std::string, std::string> settings{{"database.connect_timeout_ms", "1500"},
                                               {"database.statement_timeout_ms", "4000"},
                                               {"spool.path", folder + "/spool/spool.db"},
@@ -126,7 +144,7 @@ void world::make_agent(const std::string& name, const world_options& options) {
                                               {"executor.verify_command", "test -s service.conf"},
                                               {"log.level", "info"}};
   if (name == "agent-2") settings["voter.mode"] = "manual";
-  agents.push_back(std::make_unique<agent_process>(folder, name, url, settings));
+  agents.push_back(std::make_unique<agent_process>(folder, name, through_door(name, enrolled), settings));
   auto& environment = agents.back()->process.environment;
   environment = options.agent_environment;
   environment["LD_PRELOAD"] = daemon_binary("libpower_cut.so");

@@ -50,7 +50,9 @@ class world {
   bool ready(const std::string& name) { return ask(name, "/readyz") == 200; }
   /// Past the proxy, as superuser.
   std::string admin_url() const { return postgres.url("faults"); }
-  std::string load_url() const;
+  std::string load_url();
+  /// With the role that the agent was enrolled with, by the load's door.
+  std::string instance_url(const std::string& agent) const { return instance_urls_.at(agent); }
 
   std::string directory;
   private_postgres postgres;
@@ -60,10 +62,13 @@ class world {
   bool has_tmpfs = false;  ///< agent-2's spool has a small file system of its own
 
  private:
+  int door(const std::string& name);
   std::string through_door(const std::string& name, const std::string& url);
+  void break_database(const world_options& options) const;
   void make_coordinator(const std::string& name);
   void make_agent(const std::string& name, const world_options& options);
-  std::map<std::string, std::string> doors_;  ///< name → port
+  std::map<std::string, int> doors_;  ///< name → port
+  std::map<std::string, std::string> instance_urls_;
 };
 
 /// "KEY=VALUE" sections as an INI file.

@@ -140,6 +140,51 @@ TEST_CASE("supervisor: what is away for many workers is told once, and once more
   CHECK(with.until([&] { return with.under_test->running() == 0; }));
 }
 
+TEST_CASE("supervisor: one that wanted for something is trusted once that is there, and not by time alone") {
+  fixture with;
+  bool there = false;
+  with.rules.settling = 10ms;
+  with.rules.available = [&] { return there; };
+  daemon::supervisor asking(with.io.get_executor(), with.stop.token(), telemetry::logger::none(), with.metrics,
+                            with.health, with.rules);
+  int runs = 0;
+  asking.supervise("w", [&](async::stop_token stop) -> asio::awaitable<void> {
+    if (++runs == 1) throw base::failure(base::make_error(base::error_kind::unavailable, "away"));
+    co_await stop.sleep_for(1h);
+  });
+  const auto later = std::chrono::steady_clock::now() + 100ms;
+  REQUIRE(with.until([&] { return runs == 2 && std::chrono::steady_clock::now() > later; }));
+  CHECK_FALSE(with.health.ready());
+  there = true;
+  CHECK(with.until([&] { return with.health.ready(); }));
+}
+
+TEST_CASE("supervisor: the first that is well again ends the waits of the others") {
+  fixture with;
+  bool there = false;
+  with.rules.max_backoff = 1h;
+  with.rules.settling = 10ms;
+  with.rules.available = [&] { return there; };
+  daemon::supervisor many(with.io.get_executor(), with.stop.token(), telemetry::logger::none(), with.metrics,
+                          with.health, with.rules);
+  std::map<std::string, int> runs;
+  const auto start = [&](const std::string& name) {
+    many.supervise(name, [&runs, &there, name](async::stop_token stop) -> asio::awaitable<void> {
+      if (++runs[name] == 1 || !there) throw base::failure(base::make_error(base::error_kind::unavailable, "away"));
+      co_await stop.sleep_for(1h);
+    });
+  };
+  // After the eleventh failure in a row the next wait is a second.
+  for (const auto* name : {"a", "b", "c"}) start(name);
+  REQUIRE(with.until([&] { return runs["a"] == 11 && runs["b"] == 11 && runs["c"] == 11; }));
+  there = true;
+  const auto began = std::chrono::steady_clock::now();
+  start("late");
+  REQUIRE(with.until([&] { return with.health.ready(); }));
+  CHECK(std::chrono::steady_clock::now() - began < 500ms);
+  CHECK(runs["a"] == 12);
+}
+
 TEST_CASE("supervisor: a soft stop ends the wait for a restart") {
   fixture with;
   int runs = 0;

@@ -44,6 +44,7 @@ TEST_CASE("sqlstate: every code that is treated in a special way is known") {
 
 TEST_CASE("sqlstate: what may pass by itself is unavailable to those who know no SQL") {
   CHECK(to_error_kind(sql_kind::connection_lost, "") == error_kind::unavailable);
+  CHECK(to_error_kind(sql_kind::read_only, "25006") == error_kind::unavailable);
   CHECK(to_error_kind(sql_kind::conflict, "40001") == error_kind::unavailable);
   CHECK(to_error_kind(sql_kind::other, "53100") == error_kind::unavailable);
   CHECK(to_error_kind(sql_kind::other, "42601") == error_kind::internal);

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "common/base/ids.hpp"
+#include "tests/support/full_disk.hpp"
 
 using namespace fleet;
 using quantumflow::spool;
@@ -72,6 +73,10 @@ void flip(const std::filesystem::path& file, const std::string& text) {
   REQUIRE(at != std::string::npos);
   content[at + text.size() / 2] ^= 0x20;
   std::ofstream(file, std::ios::binary) << content;
+}
+
+std::string key_of(const base::result<std::optional<spool_entry>>& front) {
+  return front && *front ? (*front)->key : "none";
 }
 
 }  // namespace
@@ -203,6 +208,54 @@ TEST_CASE("spool: its log stays small, so that a nearly full disk is enough to e
   const auto bytes = std::filesystem::file_size(in.file().string() + "-wal");
   CAPTURE(bytes);
   CHECK(bytes < 512U * 1024);
+}
+
+TEST_CASE("spool: on a full disk what is taken out is gone, and leaves the disk once that takes writes again") {
+  const folder in;
+  auto kept = open(in);
+  for (int n = 1; n <= 4; ++n) REQUIRE(kept->append(entry(n)).has_value());
+  const auto bytes = kept->stats().bytes;
+  std::vector<bool> taken;
+  std::string second, third;
+  quantumflow::spool_stats while_full;
+  {
+    // Nothing is checked here: the test's own output may be a file.
+    const test::full_disk now;
+    taken.push_back(kept->remove(1).has_value());
+    second = key_of(kept->front());
+    taken.push_back(kept->quarantine(2, "refused").has_value());
+    third = key_of(kept->front());
+    taken.push_back(kept->tidy().has_value());
+    taken.push_back(kept->append(entry(5)).has_value());
+    while_full = kept->stats();
+  }
+  CHECK(taken == std::vector<bool>{false, false, false, false});
+  CHECK(second == "key-2");
+  CHECK(third == "key-3");
+  CHECK(while_full.entries == 2);
+  CHECK(while_full.lingering == 2);
+  CHECK(while_full.bytes == bytes);
+
+  SECTION("with the next call that writes") {
+    CHECK(kept->append(entry(6)).has_value());
+    CHECK(kept->stats().entries == 3);
+  }
+  SECTION("when it is asked to") {
+    CHECK(kept->tidy().has_value());
+    CHECK(kept->stats().entries == 2);
+    CHECK(kept->stats().bytes < bytes);
+  }
+  SECTION("and not with the process: the next one gets all of them again") {
+    kept.reset();
+    auto next = open(in);
+    CHECK(drain(*next) == std::vector<std::string>{"key-1", "key-2", "key-3", "key-4"});
+    return;
+  }
+  CHECK(kept->stats().lingering == 0);
+  CHECK(kept->stats().quarantined_total == 1);
+  CHECK(kept->quarantined().value().at(0).reason == "refused");
+  kept.reset();
+  CHECK(drain(*open(in)).front() == "key-3");
 }
 
 TEST_CASE("spool: a second process is refused") {

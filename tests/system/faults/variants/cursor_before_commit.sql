@@ -1,6 +1,6 @@
 -- A cursor moves when a batch is taken, and not when its transaction commits: what a crash interrupts is lost.
--- faults: kill_daemon, kill_postgres, terminate_backends, drop_commit_reply, reset, terminate_backends
--- caught by: acknowledged_messages, acknowledged_patterns, one_decision, recovery
+-- faults: kill_daemon, kill_postgres, terminate_backends, reset, terminate_backends, reset, terminate_backends, terminate_backends
+-- caught by: acknowledged_messages, acknowledged_patterns, acknowledged_metrics, one_decision
 create extension if not exists dblink with schema public;
 create function quantumflow.move_at_once() returns trigger language plpgsql security definer as $$
 begin

@@ -3,13 +3,8 @@
 -- caught by: one_decision, explained_decision
 drop trigger once_only on centralcloud.decision;
 alter table centralcloud.vote drop constraint vote_check;
-do $mutate$
-declare
-  record_vote text := pg_get_functiondef('centralcloud.record_vote'::regproc);
-  decide text := pg_get_functiondef('centralcloud.decide'::regproc);
-begin
-  execute replace(record_vote, 'when p.state <> ''voting'' then ''after_decision''', 'when false then null');
-  decide := replace(decide, ' and p.state = ''voting'' returning', ' returning');
-  execute replace(decide, 'insert into centralcloud.decision (', 'delete from centralcloud.decision d where d.proposal_id = decide.proposal_id;
+select pg_temp.patch('centralcloud.record_vote', 'when p.state <> ''voting'' then ''after_decision''', 'when false then null');
+select pg_temp.patch('centralcloud.decide', ' and p.state = ''voting'' returning', ' returning');
+select pg_temp.patch('centralcloud.decide', 'insert into centralcloud.decision (',
+                     'delete from centralcloud.decision d where d.proposal_id = decide.proposal_id;
   insert into centralcloud.decision (');
-end $mutate$;

@@ -2,4 +2,3 @@
 -- faults: spool_power_cut, spool_power_cut, spool_power_cut
 -- environment: POWER_CUT_LIES=1
 -- caught by: acknowledged_patterns, acknowledged_proposals
-select 1;

@@ -1,0 +1,28 @@
+// A disk that takes no writes, for the files of this process.
+#pragma once
+#include <signal.h>
+#include <sys/resource.h>
+
+namespace fleet::test {
+
+/// While it is there, writing to a file fails. Also to the one that the test's output goes to: check nothing meanwhile.
+class full_disk {
+ public:
+  full_disk() : on_signal_(::signal(SIGXFSZ, SIG_IGN)) {
+    ::getrlimit(RLIMIT_FSIZE, &usual_);
+    const rlimit nothing{0, usual_.rlim_max};
+    ::setrlimit(RLIMIT_FSIZE, &nothing);
+  }
+  ~full_disk() {
+    ::setrlimit(RLIMIT_FSIZE, &usual_);
+    ::signal(SIGXFSZ, on_signal_);
+  }
+  full_disk(const full_disk&) = delete;
+  full_disk& operator=(const full_disk&) = delete;
+
+ private:
+  void (*on_signal_)(int);
+  rlimit usual_{};
+};
+
+}  // namespace fleet::test
