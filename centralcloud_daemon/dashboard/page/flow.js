@@ -25,6 +25,8 @@ export const slowSeconds = 5;  // an oldest message beyond this is worth a look
 
 const rowHeight = 56;
 const top = 8;
+const [titleWidth, rateWidth] = [160, 70];  // what the longest take, with some air
+const [shortestSpark, longestSpark] = [60, 240];
 const directions = {in: "agents to coordinator", out: "coordinator to agents", away: "coordinator to outside consumers"};
 
 export function waitingText(queue) {
@@ -68,7 +70,7 @@ function row(spec, at) {
   };
   const link = svg("a", {href: `#/queues/${spec.name}`, class: "pipe", "data-key": `pipe-${spec.name}`},
     Object.values(nodes));
-  return {spec, nodes, link, y: top + at * rowHeight};
+  return {spec, nodes, link, y: top + at * rowHeight, spark: {x: 0, y: 0, width: 0, height: 0}};
 }
 
 function place(each, width, box) {
@@ -85,8 +87,11 @@ function place(each, width, box) {
   set(nodes.title, {x: left + 8, y: y + 17});
   set(nodes.rate, {x: right - 8, y: y + 17});
   set(nodes.state, {x: left + 8, y: y + 45});
-  each.spark = {x: right - 250, y: y + 5, width: 170, height: 15};
-  nodes.spark.style.display = right - left > 520 ? "" : "none";
+  // Between the title and the rate, where that leaves room.
+  const room = right - left - titleWidth - rateWidth;
+  each.spark = {x: left + titleWidth, y: y + 5, width: Math.min(room, longestSpark), height: 15};
+  each.spark.x += room - each.spark.width;
+  nodes.spark.style.display = room >= shortestSpark ? "" : "none";
 }
 
 function update(each, queue) {
