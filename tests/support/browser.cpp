@@ -236,21 +236,20 @@ std::vector<browser::message> browser::log() {
   return all;
 }
 
-std::string browser::screenshot(bool whole) {
+std::string browser::screenshot(int max_height) {
+  const auto size = run("const all = document.documentElement; return [all.clientWidth, Math.min(all.scrollHeight, " +
+                        std::to_string(max_height) + ")]")
+                        .as_array();
+  json::object clip;
+  clip["x"] = 0;
+  clip["y"] = 0;
+  clip["width"] = size.at(0);
+  clip["height"] = size.at(1);
+  clip["scale"] = 1;
   json::object wanted;
   wanted["format"] = "png";
-  wanted["captureBeyondViewport"] = whole;
-  if (whole) {
-    const auto size =
-        run("const all = document.documentElement; return [all.clientWidth, all.scrollHeight]").as_array();
-    json::object clip;
-    clip["x"] = 0;
-    clip["y"] = 0;
-    clip["width"] = size.at(0);
-    clip["height"] = size.at(1);
-    clip["scale"] = 1;
-    wanted["clip"] = std::move(clip);
-  }
+  wanted["captureBeyondViewport"] = true;
+  wanted["clip"] = std::move(clip);
   return decoded(chrome("Page.captureScreenshot", std::move(wanted)).at("data").as_string());
 }
 

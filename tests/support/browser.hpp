@@ -62,8 +62,8 @@ class browser {
   /// What went to the browser's log since the last call: exceptions, refused resources, failed requests.
   std::vector<message> log();
 
-  /// What is in the window, as PNG; `whole`: the whole page.
-  std::string screenshot(bool whole = true);
+  /// The page from its top on, as PNG, also what one would have to scroll to.
+  std::string screenshot(int max_height);
 
  private:
   base::result<http::client_response> call(const std::string& method, const std::string& target,

@@ -55,8 +55,8 @@ window.pageChecks = (() => {
     return [...found.values()];
   }
 
-  // Elements are named and not kept: views build parts of themselves anew.
-  const name = (element) => `${element.tagName} ` + (element.dataset.key ?? `${element.getAttribute("href") ?? element.id} ` +
+  // Elements are named and not kept: views build parts of themselves anew. What has a key may change its text.
+  const name = (element) => `${element.tagName} ` + (element.dataset.key ?? element.dataset.path ?? `${element.getAttribute("href") ?? element.id} ` +
     (element.getAttribute("aria-label") ?? element.getAttribute("name") ?? element.textContent.trim().slice(0, 60)));
   const reachable = () => [...document.querySelectorAll('a[href], button:not(:disabled), input:not(:disabled), summary, [tabindex="0"]')]
     .filter((each) => each.checkVisibility({checkVisibilityCSS: true}));
