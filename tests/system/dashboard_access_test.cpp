@@ -135,6 +135,6 @@ TEST_CASE("dashboard: every view can be read in both themes, reached by keyboard
   // At a common width each queue is drawn with the course of its last minutes.
   page.wait(
       "[...document.querySelectorAll('.spark')].every((each) => each.style.display === '' && "
-      "each.getAttribute('d').length > 0)");
+      "each.getAttribute('d')?.length > 0)");
   CHECK(page.log().empty());
 }

@@ -1,7 +1,7 @@
 // The message flow as a live picture: agents on the left, the coordinator on the right, a pipe for each queue.
 import {h, svg} from "./dom.js";
 import {count, duration, rate} from "./format.js";
-import {live} from "./live.js";
+import {historySeconds, live} from "./live.js";
 
 // Direction: in = agents to the coordinator, out = coordinator to agents, away = to whoever subscribes.
 export const queues = [
@@ -47,13 +47,14 @@ export function unread(queue) {
   return queue.readers === 0;
 }
 
-function sparkline(values, box) {
-  if (values.length < 2) return "";
-  const highest = Math.max(...values, 0.5);
-  const step = box.width / 149;
-  const from = box.x + box.width - (values.length - 1) * step;
-  return values.map((value, at) =>
-    `${at ? "L" : "M"}${(from + at * step).toFixed(1)} ${(box.y + box.height * (1 - value / highest)).toFixed(1)}`).join("");
+/// By time, not by count: a coordinator that is slow to look tells less often.
+function sparkline(history, box) {
+  if (history.length < 2) return "";
+  const highest = Math.max(...history.map((each) => each.rate), 0.5);
+  const end = history.at(-1).at;
+  return history.map(({at, rate: each}, n) =>
+    `${n ? "L" : "M"}${(box.x + box.width * (1 - (end - at) / 1000 / historySeconds)).toFixed(1)} ` +
+    `${(box.y + box.height * (1 - each / highest)).toFixed(1)}`).join("");
 }
 
 function row(spec, at) {
