@@ -28,7 +28,7 @@ json::object hostile_proposal() {
   for (const auto* line : hostile_lines) patch += "+" + std::string(line) + "\n";
   auto proposal = proposal_of({});
   json::object change;
-  change["patch"] = std::move(patch);
+  change["patch"] = patch;
   proposal["code_change"] = std::move(change);
   proposal["metadata"].emplace_object()["description"] = std::string("Shorten ") + hostile_lines.front();
   return proposal;
