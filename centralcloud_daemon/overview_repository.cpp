@@ -47,12 +47,13 @@ awaitable<std::string> list_proposals(postgres::connection& connection, std::opt
                           std::move(args));
 }
 
-awaitable<std::optional<proposal_story>> read_story(postgres::connection& connection, base::proposal_id proposal) {
-  auto args = postgres::make_params(proposal);
+awaitable<std::optional<proposal_story>> read_story(postgres::connection& connection, base::proposal_id proposal,
+                                                    bool with_code) {
+  auto args = postgres::make_params(proposal, with_code);
   const auto answer = co_await connection.query(
       "select s::text as story, coalesce(nullif(s #> '{change,profile}', 'null'), s #> '{proposal,safety_profile}', "
       "'{}')"
-      " as profile from centralcloud.proposal_story($1) s",
+      " as profile from centralcloud.proposal_story($1, $2) s",
       std::move(args));
   const auto row = answer.single();
   auto text = row.get<std::optional<std::string>>("story");

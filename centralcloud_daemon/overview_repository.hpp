@@ -33,9 +33,9 @@ struct proposal_story {
   std::string text;             ///< a JSON object
   boost::json::object profile;  ///< the safety profile in force: of the change, before there is one the proposal's own
 };
-/// Nothing where there is no such proposal.
+/// Nothing where there is no such proposal. `with_code` false: without `proposal.code_change`.
 boost::asio::awaitable<std::optional<proposal_story>> read_story(postgres::connection& connection,
-                                                                 base::proposal_id proposal);
+                                                                 base::proposal_id proposal, bool with_code = true);
 /// By name.
 boost::asio::awaitable<std::string> list_instances(postgres::connection& connection,
                                                    std::chrono::milliseconds fresh_for, page wanted = {});

@@ -109,7 +109,8 @@ class handlers {
   awaitable<response> proposal(request from) {
     const base::proposal_id id(from.parameter("id"));
     auto lease = co_await with_.pool.acquire();
-    auto story = co_await read_story(*lease, id);
+    const bool with_code = from.query_value("code") != "false";
+    auto story = co_await read_story(*lease, id, with_code);
     if (!story) fail(base::error_kind::not_found, "there is no proposal \"" + id.str() + "\"");
     // What the figures were held against goes into the same object, behind what the database says.
     story->text.pop_back();

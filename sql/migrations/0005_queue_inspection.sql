@@ -47,7 +47,8 @@ language sql stable set enable_seqscan = off set enable_bitmapscan = off set jit
                limit 1)) first) end
     from quantumflow.queue q join quantumflow.stream s using (queue_id) join published p using (stream_id)
     left join quantumflow.position v using (stream_id) left join quantumflow.cursor c using (cursor_id)
-    left join quantumflow.frontier f on f.stream_id = v.stream_id and f.cursor_id is not distinct from v.cursor_id
+    -- No cursor is 0. "is not distinct from" cannot be hashed: each reader of a broadcast would be compared with every other one.
+    left join quantumflow.frontier f on f.stream_id = v.stream_id and coalesce(f.cursor_id, 0) = coalesce(v.cursor_id, 0)
     cross join lateral (select case when v.retired_at is null then coalesce(p.n - coalesce(c.skipped, 0) - v.taken, 0) else 0 end as pending) w
    where only_queue is null or q.name = only_queue
 $$;

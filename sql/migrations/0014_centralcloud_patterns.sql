@@ -149,17 +149,23 @@ begin
      order by v.received_at desc, v.proposal_id desc;
 end $$;
 
--- By name. after: the last instance of the page before. waiting: messages that it has not taken, counted up to 1000.
+-- By name. after: the last instance of the page before. waiting: messages that it has not taken, counted up to 1000. The page's
+-- cursors are looked up at once: there is no index by group, and a look for each instance would read all of them each time.
 create function centralcloud.list_instances(fresh_ms bigint, max int default 1000, after text default null)
 returns setof jsonb language sql stable set timezone = 'UTC' as $$
+  with page as materialized (
+    select * from centralcloud.instances i
+     where list_instances.after is null or i.instance_id > list_instances.after
+     order by i.instance_id limit list_instances.max),
+  readers as materialized (
+    select c.consumer_group as instance_id, array_agg(c.cursor_id) as cursor_ids from quantumflow.cursor c
+     where c.consumer_group in (select p.instance_id from page p) group by 1)
   select to_jsonb(v) || jsonb_build_object('fresh', v.seen_seconds_ago * 1000 < list_instances.fresh_ms, 'waiting', w.messages,
            'oldest_waiting_seconds', round(extract(epoch from clock_timestamp() - w.oldest), 3))
-    from (select * from centralcloud.instances i
-           where list_instances.after is null or i.instance_id > list_instances.after
-           order by i.instance_id limit list_instances.max) v
+    from page v left join readers r using (instance_id)
     cross join lateral (
       select count(*) as messages, min(u.enqueued_at) as oldest from (
-        select t.enqueued_at from quantumflow.unread t where t.consumer_group = v.instance_id limit 1000) u) w
+        select t.enqueued_at from quantumflow.unread t where t.cursor_id = any (r.cursor_ids) limit 1000) u) w
    order by v.instance_id
 $$;
 
@@ -223,9 +229,11 @@ returns table (next_since text, steps jsonb) language sql stable set timezone = 
       join centralcloud.proposal p using (proposal_id)), '[]')
 $$;
 
-create function centralcloud.proposal_story(proposal_id text) returns jsonb language sql stable set timezone = 'UTC' as $$
+-- with_code: false leaves out the proposal's code_change, which never changes and may be most of it.
+create function centralcloud.proposal_story(proposal_id text, with_code boolean default true) returns jsonb
+language sql stable set timezone = 'UTC' as $$
   select to_jsonb(v) || jsonb_build_object(
-      'proposal', p.body,
+      'proposal', case when proposal_story.with_code then p.body else p.body - 'code_change' end,
       'voters', (select coalesce(jsonb_agg(e.instance_id order by e.instance_id), '[]') from centralcloud.electorate e
                   where e.proposal_id = p.proposal_id),
       'vote_list', (select coalesce(jsonb_agg(to_jsonb(t) - 'proposal_id' order by t.received_at, t.instance_id), '[]')

@@ -40,3 +40,20 @@ select next_since as then_since, states(steps) as seen from steps_since(:'since'
 select expect(:'seen'::text, 'early', 'committed');
 select public.dblink_exec('other', 'commit') \gset
 select expect((select states(steps) from steps_since(:'then_since')), 'late', 'the late one, and only it');
+
+-- What waits for each instance: what is sent to all, and what to it alone.
+select count(heartbeat(i, '1', '{voter}')::text), count(quantumflow.subscribe('voting_requests_queue', i)::text),
+       count(quantumflow.subscribe('consensus_results_queue', i)::text) from unnest('{alpha,beta,gamma}'::text[]) i \gset
+select quantumflow.publish('voting_requests_queue', '{"proposal_id": "p1"}'), quantumflow.publish('consensus_results_queue', '{"proposal_id": "p1"}', 'beta') \gset
+create function public.waiting(max int, after text default null) returns text language sql as
+  $$ select string_agg(concat_ws(' ', i ->> 'instance_id', i ->> 'waiting', i ->> 'fresh', (i ->> 'oldest_waiting_seconds')::numeric >= 0), ', ' order by n)
+       from centralcloud.list_instances(60000, max, after) with ordinality l(i, n) $$;
+select expect(waiting(10), 'alpha 1 true t, beta 2 true t, gamma 1 true t', 'all instances');
+select expect(waiting(1, 'alpha'), 'beta 2 true t', 'a page of them');
+select count(*) from quantumflow.take('voting_requests_queue', 'alpha', 10) \gset
+select expect((select i ->> 'waiting' || coalesce(i ->> 'oldest_waiting_seconds', '-') from list_instances(60000, 1) i), '0-', 'nothing waits any more');
+
+-- The story of a proposal, with what it changes and without.
+update proposal set body = body || '{"code_change": {"patch": "x"}}' where proposal_id = 'p1';
+select expect(proposal_story('p1') #>> '{proposal,code_change,patch}', 'x', 'with its code');
+select expect((proposal_story('p1') -> 'proposal') - 'code_change', proposal_story('p1', false) -> 'proposal', 'without, and nothing else is missing');

@@ -1,12 +1,12 @@
-// The dashboard as a browser shows it: headless Chromium on real daemons.
+// The dashboard's files, and its views as a browser shows them: headless Chromium on real daemons.
 #include <boost/json/array.hpp>
-#include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 #include <catch2/catch.hpp>
 #include <regex>
 #include <set>
 
-#include "tests/support/daemons.hpp"
+#include "tests/support/browser.hpp"
+#include "tests/support/busy_fleet.hpp"
 
 using namespace fleet;
 using namespace fleet::test;
@@ -22,78 +22,126 @@ http::client_response get(const std::string& address, const std::string& target)
   return *response;
 }
 
-/// Chromium, driven over the WebDriver protocol.
-class browser {
- public:
-  explicit browser(const daemon_fleet& fleet)
-      : driver_("/usr/bin/chromedriver", {"--port=0"}, fleet.directory + "/chromedriver.log") {
-    driver_.start();
-    // "ChromeDriver was started successfully on port 12345."
-    const std::regex told("successfully on port ([0-9]+)");
-    std::smatch port;
-    std::string log;
-    REQUIRE(wait_until([&] { return std::regex_search(log = driver_.log(), port, told); }));
-    address_ = "127.0.0.1:" + port[1].str();
-    boost::json::array arguments = {"--headless",
-                                    "--no-sandbox",
-                                    "--disable-gpu",
-                                    "--disable-quic",
-                                    "--no-first-run",
-                                    "--disable-background-networking",
-                                    "--disable-component-update",
-                                    "--disable-sync",
-                                    "--user-data-dir=" + fleet.directory + "/browser"};
-    boost::json::object chrome;
-    chrome["args"] = std::move(arguments);
-    boost::json::object wanted;
-    wanted["alwaysMatch"] = boost::json::object({{"goog:chromeOptions", std::move(chrome)}});
-    const auto made = call("POST", "/session", boost::json::object({{"capabilities", std::move(wanted)}}));
-    REQUIRE(made.has_value());
-    INFO(made->body);
-    REQUIRE(made->status == 200);
-    session_ = "/session/" + std::string(value_of(*made).at("sessionId").as_string());
-  }
-  ~browser() { call("DELETE", session_, {}); }
-  browser(const browser&) = delete;
-  browser& operator=(const browser&) = delete;
-
-  void go(const std::string& url) { call("POST", session_ + "/url", boost::json::object({{"url", url}})); }
-  std::string document() {
-    const auto answer = call("GET", session_ + "/source", {});
-    if (!answer) return answer.error().message;
-    return std::string(boost::json::parse(answer->body).as_object().at("value").as_string());
-  }
-  /// Waits until the page shows it, and gives the document.
-  std::string showing(const std::string& text) {
-    std::string last;
-    const bool shown = wait_until([&] { return (last = document()).find(text) != std::string::npos; });
-    INFO(last);
-    CHECK(shown);
-    return last;
-  }
-
- private:
-  base::result<http::client_response> call(const std::string& method, const std::string& target,
-                                           const boost::json::object& body) const {
-    http::client_request request;
-    request.to = http::endpoint::parse(address_).value();
-    request.method = method;
-    request.target = target;
-    if (method == "POST") request.body = boost::json::serialize(body);
-    request.timeout = std::chrono::seconds(30);
-    return http::call_blocking(std::move(request));
-  }
-  static boost::json::object value_of(const http::client_response& answer) {
-    return boost::json::parse(answer.body).as_object().at("value").as_object();
-  }
-
-  daemon_process driver_;
-  std::string address_;
-  std::string session_;
-};
-
 bool has(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
+}
+
+/// Nothing was thrown, refused or missing since the last look.
+void check_quiet(browser& page) {
+  for (const auto& each : page.log()) {
+    CAPTURE(each.source, each.level, each.text);
+    CHECK(each.level != "SEVERE");
+  }
+}
+
+/// How many samples of the proposal broke the bound of the metric, as the database has it.
+std::string breaches_of(const daemon_fleet& fleet, const std::string& proposal, const std::string& metric) {
+  return fleet.psql("select count(*) from centralcloud.sample where proposal_id = '" + proposal +
+                    "' and breaches @> '[{\"reason\": \"" + metric + "_breach\"}]'");
+}
+
+void check_inert(browser& page) {
+  CHECK(page.text_of("document.title !== 'hurt' && window.hurt === undefined") == "true");
+  CHECK(page.text_of("document.querySelectorAll('main :is(script, img, b), [onerror], [href^=javascript]').length") ==
+        "0");
+}
+
+void visit_hostile_proposal(browser& page, const busy_fleet& fleet) {
+  page.click("nav a", "Proposals");
+  page.click("td a", hostile_lines.front());
+  page.wait("location.hash === '#/proposals/" + fleet.hostile + "'");
+  page.wait("document.querySelectorAll('.line[data-kind=added]').length === " + std::to_string(hostile_lines.size()));
+  int at = 0;
+  for (const auto* line : hostile_lines) {
+    const auto nth = "document.querySelectorAll('.line[data-kind=added]')[" + std::to_string(at++) + "].textContent";
+    CHECK(page.text_of(nth) == "+" + std::string(line));
+  }
+  check_inert(page);
+  const std::string colour = ")).backgroundColor";
+  const std::string of = "getComputedStyle(document.querySelector('.line[data-kind=";
+  CHECK(page.text_of(of + "added]'" + colour) != page.text_of(of + "same]'" + colour));
+  // The rule that decided, who voted how and why, and each step with its time.
+  for (const auto* text : {"Enough approvals with enough confidence", "3 of 3, at least", "agent-2", "received",
+                           "voting", "approved", "executing", "watching", "confirmed", "reported applied"}) {
+    CAPTURE(text);
+    CHECK(page.shows(text));
+  }
+}
+
+void visit_harmful_proposal(browser& page, const busy_fleet& fleet) {
+  page.click("nav a", "Proposals");
+  page.click(".filter a", "rolled back");
+  page.wait("document.querySelectorAll('tbody tr').length === 1");
+  page.click("td a", "Greet with a hurt");
+  page.wait("document.querySelector('.metric') !== null");
+  const std::string figure =
+      "[...document.querySelectorAll('.metric')].find((each) => each.textContent.startsWith('success_rate'))";
+  const auto broken = breaches_of(fleet.daemons, fleet.harmful, "success_rate");
+  CHECK(broken != "0");
+  CHECK(page.text_of(figure + ".querySelectorAll('.breach').length") == broken);
+  CHECK(page.text_of(figure + ".querySelectorAll('.limit').length") == "1");
+  CHECK(page.text_of(figure + ".querySelectorAll('.before').length") == "1");
+  const auto told = page.text_of(figure + ".querySelector('svg').getAttribute('aria-label')");
+  CHECK(has(told, broken + " of "));
+  CHECK(has(told, "samples break the bound"));
+  CHECK(page.shows("success rate breach"));
+  CHECK(page.shows("rolled back"));
+  // Its steps in their order, and that the rollback can be asked for only once.
+  CHECK(page.text_of("[...document.querySelectorAll('.way-state')].map((each) => each.textContent).join()") ==
+        "received,voting,approved,executing,watching,rolling back,rolled back");
+  CHECK(page.text_of("document.querySelector('.heading button.danger').checkVisibility()") == "false");
+}
+
+void visit_the_rest(browser& page, const busy_fleet& fleet) {
+  page.click("nav a", "Overview");
+  CHECK(page.text_of("document.querySelectorAll('svg.flow a.pipe').length") == "10");
+  page.click("svg.flow a.pipe", "Votes");
+  page.wait_for("votes_for_consensus_queue");
+  page.click("main a", "Dead letters of this queue");
+  page.wait("document.querySelectorAll('.message').length === 2");
+  page.click("summary", "nonsense");
+  page.wait("document.querySelector('details[open] .json').textContent.includes('nonsense')");
+  page.click("nav a", "Alerts");
+  page.wait_for("2 dead letters");
+  page.click("nav a", "Patterns");
+  page.wait_for("One call for many messages");
+  page.click("summary", "The code");
+  page.wait_for("onerror");
+  check_inert(page);
+  page.click("nav a", "Safety profiles");
+  page.wait_for("BugFixerAgent");
+  page.click("nav a", "Instances");
+  for (const auto& agent : fleet.daemons.agents) page.wait_for(agent->instance);
+  page.click("nav a", "Overview");
+  page.click(".stage", "Approved");
+  page.wait_for("No proposal is approved, not begun");
+  page.go(fleet.root() + "nothing");
+  page.wait_for("There is no such view");
+}
+
+/// A page that follows a change has its code already, and asks for the rest.
+void leave_out_the_code(const busy_fleet& fleet) {
+  const auto& address = fleet.daemons.coordinator_addresses.front();
+  const auto target = "/v1/proposals/" + fleet.hostile;
+  CHECK(has(get(address, target).body, "code_change"));
+  const auto rest = get(address, target + "?code=false").body;
+  CHECK_FALSE(has(rest, "code_change"));
+  CHECK(has(rest, "safety_profile"));
+}
+
+void lose_the_coordinator(browser& page, const busy_fleet& fleet) {
+  page.go(fleet.root());
+  page.wait("document.querySelector('#link-state').dataset.state === 'live'");
+  auto& coordinator = *fleet.daemons.coordinators[0];
+  coordinator.kill9();
+  page.wait_for("Connection lost: the coordinator does not answer");
+  coordinator.start();
+  page.wait("document.querySelector('#link-state').dataset.state === 'live'");
+  page.wait("document.querySelector('#notice').hidden");
+  for (const auto& each : page.log()) {
+    CAPTURE(each.text);
+    CHECK(each.source == "network");
+  }
 }
 
 }  // namespace
@@ -135,49 +183,17 @@ TEST_CASE("dashboard: every file that the page names is served, guarded, and not
 }
 
 TEST_CASE("dashboard: a browser shows what the fleet does, and takes no proposal's text for markup") {
-  fleet_options options;
-  options.name = "dashboard_browser";
-  daemon_fleet fleet(options);
-  auto proposal = proposal_of({{"service.conf", "<img src=x onerror=alert(1)>\n"}});
-  proposal["metadata"].emplace_object()["description"] = "Shorten <b>everything</b> <img src=x onerror=alert(1)>";
-  const auto answer = fleet.agent(0).call("POST", "/v1/proposals", proposal);
-  INFO(boost::json::serialize(answer.body));
-  REQUIRE(answer.status == 201);
-  const std::string id(answer.body.at("proposal_id").as_string());
-  REQUIRE(wait_until([&] { return fleet.agent(0).status_of(id) == "applied"; }));
-  fleet.psql("select quantumflow.publish('votes_for_consensus_queue', '{\"proposal_id\": \"nonsense\"}')");
-  REQUIRE(wait_until([&] { return fleet.psql("select count(*) from quantumflow.list_dlq_messages()") == "1"; }));
-
-  browser page(fleet);
-  const std::string root = "http://" + fleet.coordinator_addresses.front() + "/#/";
-  page.go(root);
-  page.showing("3 of 3 instances live");
-  page.showing("1 dead letter");
-  const auto overview = page.showing("Shorten &lt;b&gt;everything&lt;/b&gt; &lt;img src=x onerror=alert(1)&gt;");
-  CHECK(has(overview, "Message flow"));
-  CHECK_FALSE(has(overview, "<img"));
-
-  page.go(root + "proposals/" + id);
-  const auto one = page.showing("critical, rolls back");
-  CHECK(has(one, "&lt;img src=x onerror=alert(1)&gt;"));
-  CHECK_FALSE(has(one, "<img"));
-
-  page.go(root + "dead-letters");
-  page.showing("nonsense");
-  for (const auto* view : {"queues", "alerts", "patterns", "profiles"}) {
-    page.go(root + view);
-    CHECK_FALSE(has(page.showing("<h1"), "Could not load"));
-  }
-  page.go(root + "proposals?status=not_begun");
-  CHECK_FALSE(has(page.showing("not begun"), id));
-  page.go(root + "instances");
-  for (const auto& agent : fleet.agents) page.showing(agent->instance);
-
-  // A page that was left open says when it is cut off, and goes on by itself.
-  page.go(root);
-  page.showing("data-state=\"live\"");
-  fleet.coordinators[0]->kill9();
-  page.showing("data-state=\"lost\"");
-  fleet.coordinators[0]->start();
-  page.showing("data-state=\"live\"");
+  const busy_fleet fleet("dashboard_browser");
+  browser page(fleet.daemons.directory);
+  page.go(fleet.root());
+  page.wait_for("3 of 3 instances live");
+  page.wait_for("2 dead letters");
+  page.wait_for(std::string("Shorten ") + hostile_lines.front());
+  check_inert(page);
+  visit_hostile_proposal(page, fleet);
+  visit_harmful_proposal(page, fleet);
+  visit_the_rest(page, fleet);
+  check_quiet(page);
+  leave_out_the_code(fleet);
+  lose_the_coordinator(page, fleet);
 }

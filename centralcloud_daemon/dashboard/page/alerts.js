@@ -4,20 +4,29 @@ import {empty, h, part} from "./dom.js";
 import {ago, chip, number} from "./format.js";
 import {heading, json, keepLoading} from "./view.js";
 
-const told = new Set(["name", "severity", "since", "text", "subject", "value", "bound", "cleared_at", "id", "alert_id", "runbook"]);
+const told = new Set(["name", "severity", "state", "since", "text", "subject", "value", "bound", "seen_at", "cleared_at", "cleared_by", "alert_id"]);
 const tones = {critical: "bad", high: "bad", page: "bad", medium: "warn", warning: "warn"};
+
+/// What an alert is about, as a way to it: a queue, an instance, or else a proposal.
+function subject({name, subject: about}) {
+  if (!about) return null;
+  const id = encodeURIComponent(about);
+  const href = ["dead_letters", "queue_latency"].includes(name) ? `#/queues/${id}`
+    : name.startsWith("instance_") ? "#/instances" : name === "test" ? null : `#/proposals/${id}`;
+  return href ? h("a", {class: "id", href, "data-key": `s-${name}-${about}`}, about) : h("span", {class: "id"}, about);
+}
 
 function alert(each) {
   const rest = Object.fromEntries(Object.entries(each).filter(([name, value]) => !told.has(name) && value !== null));
   return h("li", {class: "message", "data-tone": tones[each.severity] ?? "calm"},
     h("p", {class: "message-head"}, chip(each.severity ?? "alert", tones[each.severity] ?? "calm"),
       h("strong", {}, String(each.name ?? "alert").replaceAll("_", " ")),
-      each.subject ? h("span", {class: "id"}, each.subject) : null,
+      subject(each),
       each.since ? h("span", {}, "since ", ago(each.since)) : null,
-      each.cleared_at ? h("span", {}, "cleared ", ago(each.cleared_at)) : null),
+      each.cleared_at ? h("span", {}, "cleared ", ago(each.cleared_at), each.cleared_by ? ` by ${each.cleared_by}` : "") : null),
     h("p", {class: "reason"}, each.text ?? ""),
     each.value === undefined || each.value === null ? null
-      : h("p", {class: "muted"}, `${number(each.value)}${each.bound === undefined || each.bound === null ? "" : `, bound ${number(each.bound)}`}`),
+      : h("p", {class: "muted"}, `At ${number(each.value)}${each.bound === undefined || each.bound === null ? "" : `, the bound is ${number(each.bound)}`}.`),
     Object.keys(rest).length ? h("details", {"data-key": `a-${each.name}-${each.subject}`}, h("summary", {}, "More"), json(rest)) : null);
 }
 

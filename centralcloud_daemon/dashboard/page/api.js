@@ -39,17 +39,20 @@ export function get(path) {
   return call("GET", path);
 }
 
+let asked = 0;
+
 /// A dialog that ends with `done(form data)` having succeeded, or closed. Shows the error that `done` throws.
 export function ask({title, text, fields = [], action, danger, done}) {
+  const titleId = `dialog-title-${asked += 1}`;  // one dialog may ask on top of another
   const error = h("p", {class: "error", role: "alert"});
   const inputs = fields.map((field) => h("label", {}, field.label,
     h("input", {name: field.name, type: field.type ?? "text", required: true, maxlength: field.max ?? 500,
       autocomplete: "off", spellcheck: "false"})));
   const go = h("button", {type: "submit", class: danger ? "danger" : "primary"}, action);
   const form = h("form", {method: "dialog"},
-    h("h2", {id: "dialog-title"}, title), h("p", {}, text), inputs, error,
+    h("h2", {id: titleId}, title), h("p", {}, text), inputs, error,
     h("div", {class: "buttons"}, h("button", {type: "button", class: "quiet", onclick: () => dialog.close()}, "Cancel"), go));
-  const dialog = h("dialog", {"aria-labelledby": "dialog-title"}, form);
+  const dialog = h("dialog", {"aria-labelledby": titleId}, form);
   return new Promise((resolve) => {
     let result;
     dialog.addEventListener("close", () => {
@@ -66,6 +69,7 @@ export function ask({title, text, fields = [], action, danger, done}) {
       } catch (problem) {
         error.textContent = problem.message;
         go.disabled = false;
+        (form.querySelector("input") ?? go).focus();
       }
     });
     document.getElementById("dialogs").append(dialog);
@@ -73,28 +77,40 @@ export function ask({title, text, fields = [], action, danger, done}) {
   });
 }
 
-async function askToken() {
+/// Asks for the token and tries it on the call itself, so that a wrong one is told where it was typed. Gives {value} or
+/// {problem} of the call, or undefined where the person thought better of it.
+function withToken(method, path, body) {
   return ask({
     title: "Token needed",
     text: "This coordinator takes changes only with its bearer token: the first line of the file that its setting " +
       "http.token_file names. It stays in this tab until you close it.",
     fields: [{name: "token", label: "Token", type: "password"}],
     action: "Go on",
-    done: ({token}) => sessionStorage.setItem(tokenKey, token.trim()),
+    done: async ({token}) => {
+      sessionStorage.setItem(tokenKey, token.trim());
+      try {
+        return {value: await call(method, path, body)};
+      } catch (problem) {
+        if (problem.status !== 401) return {problem};
+        sessionStorage.removeItem(tokenKey);
+        throw new Problem(401, "The coordinator does not accept this token.");
+      }
+    },
   });
 }
 
-/// A call that changes something. Asks for the token where the coordinator wants one, and again where it was wrong.
+/// A call that changes something. Asks for the token where the coordinator wants one, or another one than it was given.
 export async function change(method, path, body) {
-  for (;;) {
-    try {
-      return await call(method, path, body);
-    } catch (problem) {
-      if (problem.status !== 401) throw problem;
-      sessionStorage.removeItem(tokenKey);
-      if (!await askToken()) throw new Problem(401, "nothing was changed: the token is needed");
-    }
+  try {
+    return await call(method, path, body);
+  } catch (problem) {
+    if (problem.status !== 401) throw problem;
   }
+  sessionStorage.removeItem(tokenKey);
+  const answer = await withToken(method, path, body);
+  if (!answer) throw new Problem(401, "Nothing was changed: the token is needed.");
+  if (answer.problem) throw answer.problem;
+  return answer.value;
 }
 
 /// Says what happened, for a while, to eyes and to screen readers.

@@ -1,6 +1,6 @@
 // A small chart of one metric of one change: its value before, each sample after, the bound, and where it was broken.
 import {h, svg} from "./dom.js";
-import {clock, duration, number} from "./format.js";
+import {clock, count, duration, number} from "./format.js";
 
 const height = 132;
 const edge = {left: 44, right: 8, top: 10, bottom: 20};
@@ -146,8 +146,8 @@ export function bars(minutes, nowMs, width) {
     svg("svg", {viewBox: `0 0 ${width} ${tall}`, height: tall, role: "img", "aria-label": label},
       svg("line", {class: "grid", x1: 0, x2: width, y1: base, y2: base}), marks,
       svg("text", {class: "tick", x: 0, y: tall - 3}, "1 h ago"),
-      svg("text", {class: "tick", x: width / 2, y: tall - 3, "text-anchor": "middle"}, `highest: ${highest} a minute`),
+      svg("text", {class: "tick", x: width / 2, y: tall - 3, "text-anchor": "middle"}, `highest: ${count(highest)} a minute`),
       svg("text", {class: "tick", x: width, y: tall - 3, "text-anchor": "end"}, "now")),
     h("figcaption", {class: "legend"}, all.map((each, kind) =>
-      h("span", {}, h("span", {class: "swatch", "data-kind": kind}), `${each.name} ${each.n}`))));
+      h("span", {}, h("span", {class: "swatch", "data-kind": kind}), `${each.name} ${count(each.n)}`))));
 }

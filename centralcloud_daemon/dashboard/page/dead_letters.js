@@ -53,18 +53,19 @@ export function deadLetters(main, {query}) {
     total > letters.length && h("p", {class: "muted"}, `The newest ${count(letters.length)} of ${count(total)}.`),
     letters.length ? h("ol", {class: "messages"}, letters.map(letter))
       : empty(`No dead letters${ofQueue}`, "A message comes here when it cannot be understood, or after its last retry.")]);
-  let before;
+  const counted = () => (live.overview?.queues ?? []).filter((each) => !queue || each.queue_name === queue)
+    .reduce((sum, each) => sum + each.dlq, 0);
+  let known;  // how many there are, as far as the list says
   const loading = keepLoading(async () => {
     const {dlq} = await get(`/v1/dlq?limit=${shown}${queue ? `&queue=${encodeURIComponent(queue)}` : ""}`);
-    const total = (live.overview?.queues ?? []).filter((each) => !queue || each.queue_name === queue).reduce((sum, each) => sum + each.dlq, 0);
-    list.show({letters: dlq, total: Math.max(total, dlq.length)});
+    known = dlq.length < shown ? dlq.length : counted();
+    list.show({letters: dlq, total: Math.max(known, dlq.length)});
     purgeButton.hidden = dlq.length === 0;
   });
-  // The count is watched, the list is read only when that changes.
+  // The count is watched, and the list read again where it says otherwise. Not where the count changes: a message that failed
+  // again at once is another letter, with the same count.
   const watch = () => {
-    const total = live.overview?.queues.reduce((sum, each) => sum + each.dlq, 0);
-    if (before !== undefined && total !== before) loading.again();
-    before = total;
+    if (known !== undefined && counted() !== known) loading.again();
   };
   live.addEventListener("overview", watch);
   const titles = queue ? h("a", {href: "#/dead-letters"}, "Show those of all queues") : null;

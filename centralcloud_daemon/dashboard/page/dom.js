@@ -26,20 +26,22 @@ export function svg(tag, attributes, ...children) {
   return fill(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
 }
 
-/// Replaces what is in `container`; what was focused or unfolded stays so where its `data-key` is there again.
+/// Replaces what is in `container`; what was focused or unfolded stays so where its `data-key` is there again. Where what
+/// was focused has gone, the view is: whoever uses the keyboard goes on there, and not at the top of the page.
 export function replace(container, ...children) {
-  const focused = container.contains(document.activeElement) ? document.activeElement.closest("[data-key]") : null;
-  const key = focused?.dataset.key;
+  const focused = container.contains(document.activeElement) ? document.activeElement : null;
+  const key = focused?.closest("[data-key]")?.dataset.key;
   const open = new Set([...container.querySelectorAll("details[open][data-key]")].map((each) => each.dataset.key));
   container.replaceChildren();
   add(container, children);
   for (const each of container.querySelectorAll("details[data-key]")) if (open.has(each.dataset.key)) each.open = true;
-  if (!key) return;
+  if (!focused) return;
   for (const each of container.querySelectorAll("[data-key]")) {
-    if (each.dataset.key !== key) continue;
+    if (key === undefined || each.dataset.key !== key) continue;
     (each.tagName === "DETAILS" ? each.querySelector("summary") : each).focus({preventScroll: true});
-    break;
+    return;
   }
+  document.getElementById("main").focus({preventScroll: true});
 }
 
 /// A part of a view that is built anew only when what it shows has changed: a chart under the pointer stays.
@@ -65,16 +67,17 @@ export function code(text) {
   return h("code", {}, text);
 }
 
-/// rows: of cells (node, text, or {text, class}); `label` names the table for those who do not see where it stands.
+/// rows: of cells (node, text, or {text, class}); `label` names the table for those who do not see where it stands. The
+/// roles are said, because on a narrow page the rows are laid out as blocks, which would take them away.
 export function table(label, columns, rows) {
   const cell = (value, column) => {
     const kind = [column.numeric ? "numeric" : "", column.wide ? "wide" : ""].join(" ").trim();
-    return h("td", {class: kind || null, "data-label": column.title}, value ?? "");
+    return h("td", {role: "cell", class: kind || null, "data-label": column.title}, value ?? "");
   };
-  return h("div", {class: "table", role: "region", "aria-label": label, tabindex: "0"},
-    h("table", {}, h("caption", {class: "unseen"}, label),
-      h("thead", {}, h("tr", {}, columns.map((each) =>
-        h("th", {scope: "col", class: each.numeric ? "numeric" : null}, each.title)))),
-      h("tbody", {}, rows.map((row) => h("tr", {class: row.class, "data-row": row.key},
+  return h("div", {class: "table", role: "region", "aria-label": label, tabindex: "0", "data-key": `table-${label}`},
+    h("table", {role: "table"}, h("caption", {class: "unseen"}, label),
+      h("thead", {role: "rowgroup"}, h("tr", {role: "row"}, columns.map((each) =>
+        h("th", {role: "columnheader", scope: "col", class: each.numeric ? "numeric" : null}, each.title)))),
+      h("tbody", {role: "rowgroup"}, rows.map((row) => h("tr", {role: "row", class: row.class, "data-row": row.key},
         row.cells.map((value, at) => cell(value, columns[at])))))));
 }

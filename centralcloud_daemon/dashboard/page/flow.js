@@ -1,7 +1,7 @@
 // The message flow as a live picture: agents on the left, the coordinator on the right, a pipe for each queue.
 import {h, svg} from "./dom.js";
 import {count, duration, rate} from "./format.js";
-import {live} from "./live.js";
+import {historySeconds, live} from "./live.js";
 
 // Direction: in = agents to the coordinator, out = coordinator to agents, away = to whoever subscribes.
 export const queues = [
@@ -25,6 +25,8 @@ export const slowSeconds = 5;  // an oldest message beyond this is worth a look
 
 const rowHeight = 56;
 const top = 8;
+const [titleWidth, rateWidth] = [160, 70];  // what the longest take, with some air
+const [shortestSpark, longestSpark] = [60, 240];
 const directions = {in: "agents to coordinator", out: "coordinator to agents", away: "coordinator to outside consumers"};
 
 export function waitingText(queue) {
@@ -45,13 +47,14 @@ export function unread(queue) {
   return queue.readers === 0;
 }
 
-function sparkline(values, box) {
-  if (values.length < 2) return "";
-  const highest = Math.max(...values, 0.5);
-  const step = box.width / 149;
-  const from = box.x + box.width - (values.length - 1) * step;
-  return values.map((value, at) =>
-    `${at ? "L" : "M"}${(from + at * step).toFixed(1)} ${(box.y + box.height * (1 - value / highest)).toFixed(1)}`).join("");
+/// By time, not by count: a coordinator that is slow to look tells less often.
+function sparkline(history, box) {
+  if (history.length < 2) return "";
+  const highest = Math.max(...history.map((each) => each.rate), 0.5);
+  const end = history.at(-1).at;
+  return history.map(({at, rate: each}, n) =>
+    `${n ? "L" : "M"}${(box.x + box.width * (1 - (end - at) / 1000 / historySeconds)).toFixed(1)} ` +
+    `${(box.y + box.height * (1 - each / highest)).toFixed(1)}`).join("");
 }
 
 function row(spec, at) {
@@ -68,7 +71,7 @@ function row(spec, at) {
   };
   const link = svg("a", {href: `#/queues/${spec.name}`, class: "pipe", "data-key": `pipe-${spec.name}`},
     Object.values(nodes));
-  return {spec, nodes, link, y: top + at * rowHeight};
+  return {spec, nodes, link, y: top + at * rowHeight, spark: {x: 0, y: 0, width: 0, height: 0}};
 }
 
 function place(each, width, box) {
@@ -85,8 +88,11 @@ function place(each, width, box) {
   set(nodes.title, {x: left + 8, y: y + 17});
   set(nodes.rate, {x: right - 8, y: y + 17});
   set(nodes.state, {x: left + 8, y: y + 45});
-  each.spark = {x: right - 250, y: y + 5, width: 170, height: 15};
-  nodes.spark.style.display = right - left > 520 ? "" : "none";
+  // Between the title and the rate, where that leaves room.
+  const room = right - left - titleWidth - rateWidth;
+  each.spark = {x: left + titleWidth, y: y + 5, width: Math.min(room, longestSpark), height: 15};
+  each.spark.x += room - each.spark.width;
+  nodes.spark.style.display = room >= shortestSpark ? "" : "none";
 }
 
 function update(each, queue) {

@@ -72,7 +72,7 @@ setInterval(() => {
 const names = {
   voting: "voting", approved: "approved", rejected: "rejected", executing: "executing", watching: "watching",
   confirmed: "confirmed", rollback_triggered: "rolling back", rolled_back: "rolled back",
-  rollback_failed: "rollback failed", failed: "failed", received: "received",
+  rollback_failed: "rollback failed", failed: "failed", received: "received", not_begun: "approved, not begun",
 };
 const tones = {
   voting: "busy", approved: "busy", executing: "busy", watching: "busy", confirmed: "good", rejected: "calm",

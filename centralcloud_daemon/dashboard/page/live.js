@@ -5,14 +5,14 @@ import {setServerTime} from "./format.js";
 
 const silenceMs = 25000;   // the coordinator speaks every second or so, and at the worst every 20
 const longestPauseMs = 5000;
-const historyLength = 150;
+export const historySeconds = 120;
 
 export const live = new EventTarget();
 live.state = "connecting";
 live.since = Date.now();
 live.detail = "";
 live.overview = null;
-live.rates = new Map();    // queue -> {published, consumed, history: [published a second]}
+live.rates = new Map();    // queue -> {published, consumed, history: [{at (ms), rate (published a second)}]}
 
 let source;
 let failures = 0;
@@ -44,8 +44,8 @@ function takeOverview(next) {
     const rates = live.rates.get(queue.queue_name) ?? {history: []};
     const published = per(old, queue, "published_total", seconds);
     const consumed = per(old, queue, "consumed_total", seconds);
-    rates.history.push(published);
-    if (rates.history.length > historyLength) rates.history.shift();
+    rates.history.push({at: Date.parse(next.at), rate: published});
+    while (rates.history[0].at < Date.parse(next.at) - historySeconds * 1000) rates.history.shift();
     // A figure that jumps each second cannot be read: a moving mean over about five seconds.
     const weight = Math.min(1, seconds / 5);
     rates.published = rates.published === undefined ? published : rates.published + weight * (published - rates.published);

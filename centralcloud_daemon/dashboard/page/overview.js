@@ -9,23 +9,29 @@ import {keepLoading} from "./view.js";
 
 const newestSteps = 10;
 const countEnd = 10000;  // counts end there
+const shownAlerts = 3;
 
 /// The most urgent facts first; nothing to say is good news, and said.
 function verdict({queues, instances, pipeline}) {
   const facts = [];
-  const link = (href, text) => h("a", {href, "data-key": href}, text);
+  const link = (href, text) => h("a", {href, "data-key": `fact-${text}`}, text);
   const dead = queues.reduce((sum, each) => sum + each.dlq, 0);
   if (pipeline.rollback_failed > 0) {
     facts.push({tone: "bad", text: link("#/proposals?status=rollback_failed",
       `${count(pipeline.rollback_failed)} ${pipeline.rollback_failed === 1 ? "change" : "changes"} could not be taken back`)});
   }
-  for (const alert of (live.alerts ?? []).slice(0, 3)) facts.push({tone: "bad", text: link("#/alerts", alert.text ?? alert.name)});
+  const alerts = live.alerts ?? [];
+  for (const {name, text, subject} of alerts.slice(0, shownAlerts)) {
+    const words = text ?? name.replaceAll("_", " ");
+    facts.push({tone: "bad", text: link("#/alerts", subject && !words.includes(subject) ? `${subject}: ${words}` : words)});
+  }
+  if (alerts.length > shownAlerts) facts.push({tone: "bad", text: link("#/alerts", `${count(alerts.length - shownAlerts)} more alerts`)});
   if (instances.registered > 0 && instances.fresh === 0) facts.push({tone: "bad", text: link("#/instances", "no instance is live")});
   else if (instances.fresh < instances.registered) {
     const gone = instances.registered - instances.fresh;
     facts.push({tone: "warn", text: link("#/instances", `${count(gone)} of ${count(instances.registered)} instances not heard of`)});
   }
-  if (dead > 0) facts.push({tone: "warn", text: link("#/dead-letters", `${count(dead)} dead ${dead === 1 ? "letter" : "letters"}`)});
+  if (dead > 0 && !alerts.some((each) => each.name === "dead_letters")) facts.push({tone: "warn", text: link("#/dead-letters", `${count(dead)} dead ${dead === 1 ? "letter" : "letters"}`)});
   const slow = queues.filter((each) => !unread(each) && each.oldest_age_seconds > slowSeconds)
     .sort((a, b) => b.oldest_age_seconds - a.oldest_age_seconds)[0];
   if (slow) {
@@ -85,6 +91,7 @@ function stepRow(step) {
 
 export function overview(main) {
   const top = part("section", {class: "top-facts", "aria-label": "State of the fleet"}, headline);
+  top.element.append(h("h1", {class: "verdict", "data-tone": "none"}, "Reading the figures…"));
   const picture = flow();
   const pipe = part("div", {}, (pipeline) => [
     h("ol", {class: "stages"}, stages.map((each) => stage(pipeline, each))),

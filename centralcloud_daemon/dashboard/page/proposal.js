@@ -149,10 +149,12 @@ async function rollBack(id, again) {
   });
   if (done) tell("The rollback is triggered.");
   await again();
+  if (done) document.getElementById("main").focus({preventScroll: true});  // the button has gone
 }
 
 export function proposal(main, {argument: id}) {
   let status = "";
+  let body;  // what was proposed cannot change: its code is read once, however long the change is watched
   const button = h("button", {type: "button", class: "danger", hidden: true, onclick: () => rollBack(id, loading.again)}, "Roll back…");
   const head = part("div", {class: "proposal-head"}, (story) => [
     h("p", {class: "crumbs"}, h("a", {href: "#/proposals"}, "Proposals")),
@@ -163,7 +165,7 @@ export function proposal(main, {argument: id}) {
     decision: part("section", {class: "panel"}, (story) => [h("h2", {}, "Decision"), decision(story), votesTable(story)]),
     curves: part("section", {class: "panel wide"}, (story) => [h("h2", {}, "Metrics"), curves(story, chartWidth())]),
     rollback: part("div", {}, rollbackPart),
-    change: part("section", {class: "panel wide"}, (story) => [h("h2", {}, "Change"), changeView(story.code_change)]),
+    change: h("section", {class: "panel wide"}, h("h2", {}, "Change")),
     more: part("section", {class: "panel wide"}, (story) => [h("h2", {}, "For the record"),
       h("details", {"data-key": "profile"}, h("summary", {}, "Safety profile in force"), json(story.profile)),
       h("details", {"data-key": "audit"}, h("summary", {}, `Audit entries (${story.audit.length})`), json(story.audit))]),
@@ -174,9 +176,12 @@ export function proposal(main, {argument: id}) {
     return Math.floor((room - 16 * (across - 1)) / across);
   };
   async function load() {
-    const story = await get(`/v1/proposals/${encodeURIComponent(id)}`);
+    const story = await get(`/v1/proposals/${encodeURIComponent(id)}${body ? "?code=false" : ""}`);
     status = story.status;
-    const body = story.proposal;
+    if (!body) {
+      body = story.proposal;
+      parts.change.append(...changeView(body.code_change));
+    }
     // Each part gets what it shows and no more, so that it is drawn again only when that changed.
     const pick = (...names) => Object.fromEntries(names.map((name) => [name, story[name]]));
     head.show(pick("description", "proposal_id", "status"));
@@ -186,7 +191,6 @@ export function proposal(main, {argument: id}) {
     parts.decision.show(pick("decision", "vote_list", "voters", "rules", "deadline", "status"));
     parts.curves.show(pick("samples", "change", "steps", "rules"));
     parts.rollback.show(pick("rollback"));
-    parts.change.show({code_change: body.code_change});
     parts.more.show({profile: story.change?.profile ?? body.safety_profile, audit: story.audit});
     button.hidden = !canRollBack.has(status);
     grid.hidden = false;
@@ -194,7 +198,7 @@ export function proposal(main, {argument: id}) {
   const loading = keepLoading(load, {matters: (step) => step.proposal_id === id, gapMs: 300, everyMs: 2000,
     changing: () => !ended.has(status)});
   const grid = h("div", {class: "proposal", hidden: true}, h("div", {}, parts.facts.element, parts.way.element),
-    h("div", {}, parts.decision.element, parts.rollback.element), parts.curves.element, parts.change.element, parts.more.element);
+    h("div", {}, parts.decision.element, parts.rollback.element), parts.curves.element, parts.change, parts.more.element);
   main.append(h("div", {class: "heading"}, head.element, button), loading.error, grid);
   return loading;
 }

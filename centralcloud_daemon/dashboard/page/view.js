@@ -1,4 +1,5 @@
 // What views share: loading again when something happened, and telling what went wrong.
+import {tell} from "./api.js";
 import {h} from "./dom.js";
 import {live} from "./live.js";
 
@@ -84,6 +85,8 @@ export function pages({fetchPage, keyOf, size, draw}) {
       depth += 1;
       more.hidden = list.length < size;
       draw(rows);
+    } catch (problem) {
+      tell(`Could not load more: ${problem.message}`);
     } finally {
       more.disabled = false;
     }
