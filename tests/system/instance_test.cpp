@@ -62,11 +62,21 @@ TEST_CASE(
   CHECK(second.process.wait() == 0);
 }
 
-TEST_CASE("instance: whoever stops in order gives the instance free at once, and not by its session's end") {
+TEST_CASE("instance: the claim moves to the agent's next session, and an ordinary stop gives it free at once") {
   daemon_fleet fleet({.name = "instance_free", .agents = 1});
-  CHECK(fleet.psql("select count(*) from singularity.running_agent") == "1");
+  const auto session = fleet.psql("select backend_pid from singularity.running_agent");
+  REQUIRE_FALSE(session.empty());
+  fleet.psql("select pg_terminate_backend(" + session + ")");
+  const auto moved = [&] {
+    return fleet.psql(
+               "select count(*) from singularity.running_agent r join pg_stat_activity a on a.pid = r.backend_pid "
+               "where r.backend_pid <> " +
+               session) == "1";
+  };
+  CHECK(wait_until(moved));
   fleet.agent(0).process.send(SIGTERM);
   CHECK(fleet.agent(0).process.wait() == 0);
+  // Not by its session's end: the claim itself is gone.
   CHECK(fleet.psql("select count(*) from singularity.running_agent") == "0");
 }
 

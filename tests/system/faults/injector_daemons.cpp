@@ -4,7 +4,9 @@
 
 #include <filesystem>
 #include <fstream>
+#include <stdexcept>
 
+#include "common/base/time.hpp"
 #include "tests/system/faults/injector.hpp"
 
 namespace fleet::test::faults {
@@ -104,17 +106,18 @@ void injector::other_schema(const planned_fault& fault) {
   auto& process = with_.fleet.process(fault.target);
   process.kill9();
   admin.query("create temp table latest as select * from quantumflow.schema_migration order by version desc limit 1");
-  const std::string add =
-      "insert into quantumflow.schema_migration select (jsonb_populate_record(m, "
-      "jsonb_build_object('version', m.version + {}))).* from latest m";
-  const std::string remove =
-      "delete from quantumflow.schema_migration m using latest l where m.version = l.version + {}";
-  admin.query(ahead ? fmt::format(fmt::runtime(add), 1) : fmt::format(fmt::runtime(remove), 0));
+  const auto add = fmt::format(
+      "insert into quantumflow.schema_migration select (jsonb_populate_record(m, jsonb_build_object('version', "
+      "m.version + {}))).* from latest m",
+      ahead ? 1 : 0);
+  const auto remove = fmt::format(
+      "delete from quantumflow.schema_migration m using latest l where m.version = l.version + {}", ahead ? 1 : 0);
+  admin.query(ahead ? add : remove);
   start(fault.target);
   expect_exit(fault.target, ahead ? "a later schema" : "an earlier schema", 2, process.wait(std::chrono::seconds(10)));
   if (process.running()) process.kill9();
   let_pass(fault.lasts);
-  admin.query(ahead ? fmt::format(fmt::runtime(remove), 1) : fmt::format(fmt::runtime(add), 0));
+  admin.query(ahead ? remove : add);
   start(fault.target);
 }
 
@@ -129,16 +132,24 @@ void injector::clock_jump(const planned_fault& fault) {
   process.kill9();
   process.environment["LD_PRELOAD"] += ":" + library;
   process.environment["FAKETIME_TIMESTAMP_FILE"] = clock;
-  process.environment["FAKETIME_CACHE_DURATION"] = "1";  // seconds after which the file is read again
+  process.environment["FAKETIME_NO_CACHE"] = "1";
   process.environment["FAKETIME_DONT_FAKE_MONOTONIC"] = "1";
   start(fault.target);
   for (const auto* offset : {"+0", "+1h", "-1h"}) {
     write(clock, offset);
     let_pass(fault.lasts / 3);
   }
-  process.kill9();
+  process.send(SIGTERM);
+  expect_exit(fault.target, "SIGTERM", 0, process.wait(std::chrono::seconds(14)));
+  if (process.running()) process.kill9();
   process.environment = usual;
   start(fault.target);
+  // Its last words were an hour old; otherwise nothing was tried.
+  const auto half_an_hour_ago = base::format_rfc3339(base::system_clock().now() - std::chrono::minutes(30));
+  const auto log = process.log();
+  const auto last = log.rfind(" stopping: ");
+  const auto line = last == std::string::npos ? 0 : log.rfind('\n', last) + 1;
+  if (log.substr(line, 19) >= half_an_hour_ago) throw std::runtime_error("the daemon's clock did not jump");
 }
 
 }  // namespace fleet::test::faults

@@ -57,6 +57,12 @@ void injector::poison_burst() {
 /// invariants/rollbacks_overtake.sql).
 void injector::flood(const planned_fault& fault) {
   sql_session admin(with_.fleet.admin_url(), "flooder");
+  // An instance carries out one change after the other: the harmful ones must not wait for a hundred others.
+  const auto idle = [&] {
+    return std::stoi(admin.value("select count(*) from singularity.proposal where status in ('sent_for_consensus', "
+                                 "'consensus_reached', 'executing')")) < 6;
+  };
+  wait_until(idle, std::chrono::seconds(60));
   admin.query(gather_flood);
   std::int64_t published = 0;
   std::string harmful;
