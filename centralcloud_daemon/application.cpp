@@ -117,6 +117,7 @@ application::application(daemon::service_start start) {
   auto effective = settings_from(start.configured).value();
   parts_.reset(new parts{start.on, std::move(start.configured), std::move(effective), std::move(start.log),
                          std::move(start.reload)});
+  parts_->metrics.begin(telemetry::catalogue::source::coordinator);
   for (const auto* condition : {"database", "schema", "listen", "workers"}) parts_->health.require(condition);
 }
 

@@ -128,6 +128,7 @@ application::application(daemon::service_start start) {
   auto sampler = value_or_throw(make_sampler(effective));
   parts_.reset(new parts{start.on, std::move(start.configured), std::move(effective), std::move(start.log),
                          std::move(start.reload), std::move(sampler)});
+  parts_->registry.begin(telemetry::catalogue::source::agent);
   for (const auto* condition : {"database", "schema", "listen", "workers", "repository"})
     parts_->health.require(condition);
 }
