@@ -1,3 +1,4 @@
+#include <boost/algorithm/string/case_conv.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ssl.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -89,6 +90,18 @@ double counted(telemetry::metrics& in, const char* outcome) {
       .value();
 }
 
+/// The text below the heading that a link `#anchor` leads to.
+std::string section_of(const std::string& page, const std::string& anchor) {
+  std::ifstream in(page);
+  std::string text;
+  bool inside = false;
+  for (std::string line; std::getline(in, line);) {
+    if (line.starts_with("## ")) inside = boost::algorithm::to_lower_copy(line.substr(3)) == anchor;
+    if (inside) text += line + "\n";
+  }
+  return text;
+}
+
 }  // namespace
 
 TEST_CASE("alerts: dead letters are an alert while they are there, posted to a webhook until it takes the notice") {
@@ -121,6 +134,21 @@ TEST_CASE("alerts: dead letters are an alert while they are there, posted to a w
   CHECK(with.alerts_now() == "dead_letters votes_for_consensus_queue cleared");
   REQUIRE(with.deliver(with.webhooks));
   CHECK(hook.body(2).at("kind") == "cleared");
+}
+
+TEST_CASE("alerts: the runbook has a section for each, with what it means, how to look and what to do") {
+  alert_fixture with("alerts_runbook");
+  std::vector<std::string> names{"error_rate_breach"};
+  for (const auto name : alerts::alert_names()) names.emplace_back(name);
+  for (const auto& name : names) {
+    const auto place = with.now_gives("select centralcloud.runbook_of('" + name + "')");
+    const auto hash = place.find('#');
+    REQUIRE(hash != std::string::npos);
+    const auto section =
+        section_of(std::string(FLEET_SOURCE_DIR) + "/" + place.substr(0, hash), place.substr(hash + 1));
+    CAPTURE(name, place);
+    CHECK_THAT(section, Catch::Contains("**Means.**") && Catch::Contains("**Look.**") && Catch::Contains("**Do.**"));
+  }
 }
 
 TEST_CASE("alerts: a webhook that never answers as it should is given up, and said to be") {
