@@ -22,6 +22,7 @@
 #include "centralcloud_daemon/producers.hpp"
 #include "centralcloud_daemon/settings.hpp"
 #include "centralcloud_daemon/timers.hpp"
+#include "common/daemon/database_note.hpp"
 #include "common/daemon/until_available.hpp"
 #include "common/daemon/worker_group.hpp"
 #include "common/http/access.hpp"
@@ -72,6 +73,7 @@ struct application::parts {
 
   telemetry::metrics metrics{};
   telemetry::health_state health{};
+  daemon::database_note note_database{loop, health, "coordinating"};
   telemetry::event_counter events{metrics, log, telemetry::daemon_prefix::centralcloud};
   postgres::pool pool{loop.executor(), database_settings(current.core),
                       current.core.pool_size + workers_of(configured)};
@@ -274,7 +276,7 @@ awaitable<void> application::parts::probe(async::stop_token stop) {
     } catch (const base::failure& failure) {
       away = failure.what();
     }
-    health.set("database", away.empty(), away);
+    note_database(away);
     pool.idle_trim(std::chrono::seconds(60));
     probing = co_await stop.sleep_for(probe_interval);
   }
