@@ -150,7 +150,7 @@ std::string missing_conditions(const http::client_response& answer) {
     if (no_database && name.starts_with("worker ")) {
       ++waiting;
     } else {
-      parts.push_back(reason.empty() ? name : name + ": " + reason);
+      parts.push_back(reason.empty() ? name : fmt::format("{}: {}", name, reason));
     }
   }
   if (waiting > 0) parts.push_back(fmt::format("{} workers wait for it", waiting));

@@ -73,6 +73,7 @@ of_image() { # target, ENTRYPOINT|CMD: the same
 }
 ./deploy/dev-postgres.sh start --fast --dir "$machine/postgres" > /dev/null || fail "PostgreSQL"
 read -r password socket port < <(./deploy/dev-postgres.sh url --dir "$machine/postgres" | sed -E 's#.*:([^@]*)@/fleet\?host=([^&]*)&port=([0-9]*).*#\1 \2 \3#')
+printf -v socket %b "${socket//%/\\x}"
 root=$machine/root networks=$machine/networks
 mkdir -p "$networks" "$root/postgres" && touch "$root/postgres/.s.PGSQL.5432"
 
@@ -106,7 +107,7 @@ in_container() { # service, command...
     mount --bind "$root" "$root"
     [[ $read_only != true ]] || mount -o remount,bind,ro "$root"
     mount -t proc proc "$root/proc" && mount --rbind /dev "$root/dev" && mount -t tmpfs tmpfs "$root/tmp"
-    mount --bind "$socket" "$root/postgres/.s.PGSQL.5432"
+    mount --bind "$socket" "$root/postgres/.s.PGSQL.5432" || exit 1
     while ((count-- > 0)); do
       IFS=: read -r from to mode <<< "$1"
       mount --bind "$from" "$root$to" || exit 1
@@ -184,5 +185,5 @@ promtool check config deploy/docker/prometheus.yml > /dev/null || fail "promethe
 while IFS=: read -r name port; do
   grep -qE "^listen = .*:$port$" "deploy/docker/$([[ $name == coordinator ]] && echo centralcloud_daemon || echo singularity_agent).ini" &&
     jq -e --arg s "$name" '.services[$s]' "$compose" > /dev/null || fail "prometheus.yml: $name:$port"
-done < <(sed -n 's/.*targets: \[\(.*\)\].*/\1/p' deploy/docker/prometheus.yml | tr -d '" ' | tr ',' '\n')
+done < <(grep targets: deploy/docker/prometheus.yml | grep -oE '[a-z]+:[0-9]+')
 echo "test cases: 1 | 1 passed | 0 failed"
