@@ -55,6 +55,7 @@ struct alert_fixture : central_fixture {
     watched.raise_after = std::chrono::milliseconds(0);
     watched.instance_forgotten = std::chrono::hours(168);
     watched.limits.dead_letters = 0;
+    watched.limits.queue_latency_seconds = 3600;  // a busy machine is not what is looked for here
   }
   void look() {
     auto lease = run(io, pool.acquire());
@@ -238,7 +239,8 @@ TEST_CASE("alerts: a worker looks again and again, and a breach of the Guardian'
   with.watched.interval = std::chrono::milliseconds(5);
   ++with.running;
   boost::asio::co_spawn(with.io, with.monitor.run(with.stop.token()), [&](std::exception_ptr) { --with.running; });
-  CHECK(with.eventually("select count(*) from centralcloud.alert where cleared_at is null", "0") == "0");
+  CHECK(with.eventually("select coalesce(string_agg(name, ' '), '') from centralcloud.alert where cleared_at is null",
+                        "") == "");
   with.stop_all();
 }
 
