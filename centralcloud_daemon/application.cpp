@@ -23,6 +23,7 @@
 #include "centralcloud_daemon/producers.hpp"
 #include "centralcloud_daemon/settings.hpp"
 #include "centralcloud_daemon/timers.hpp"
+#include "common/daemon/database_note.hpp"
 #include "common/daemon/until_available.hpp"
 #include "common/daemon/worker_group.hpp"
 #include "common/http/access.hpp"
@@ -74,6 +75,7 @@ struct application::parts {
 
   telemetry::metrics metrics{};
   telemetry::health_state health{};
+  daemon::database_note note_database{loop, health, "coordinating"};
   telemetry::event_counter events{metrics, log, telemetry::daemon_prefix::centralcloud};
   postgres::pool pool{loop.executor(), database_settings(current.core),
                       current.core.pool_size + workers_of(configured)};
@@ -120,6 +122,7 @@ application::application(daemon::service_start start) {
   auto effective = settings_from(start.configured).value();
   parts_.reset(new parts{start.on, std::move(start.configured), std::move(effective), std::move(start.log),
                          std::move(start.reload)});
+  parts_->metrics.begin(telemetry::catalogue::source::coordinator);
   for (const auto* condition : {"database", "schema", "listen", "workers"}) parts_->health.require(condition);
 }
 
@@ -276,7 +279,7 @@ awaitable<void> application::parts::probe(async::stop_token stop) {
     } catch (const base::failure& failure) {
       away = failure.what();
     }
-    health.set("database", away.empty(), away);
+    note_database(away);
     pool.idle_trim(std::chrono::seconds(60));
     const auto pause = away.empty() ? probe_interval : look_again;
     probing = co_await stop.sleep_for(pause);

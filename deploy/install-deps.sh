@@ -2,7 +2,7 @@
 # Installs what building and running needs, from Debian 12's own packages. Asks for nothing; makes no apt call when all is there.
 #   install-deps.sh [--tests] [--package] [--bench] [--failover] [--check]
 #     --tests   also what only tests/run.sh needs (clang-format, shellcheck, systemd-analyze, PgBouncer, Chromium, libfaketime; promtool in /usr/local/bin)
-#     --package  also what tests/run.sh package needs (debootstrap, lintian)
+#     --package  also what tests/run.sh package and image need (debootstrap, lintian, docker-compose)
 #     --bench   also the queues that tests/bench/queue_bench.sh compares with (PgQ; Node for those of npm)
 #     --failover  also Patroni and etcd, for tests/system/failover
 #     --check   only say what is missing; exit 1 where something is
@@ -17,7 +17,7 @@ packages=(
   git ca-certificates curl jq util-linux procps
 )
 test_packages=(clang-format shellcheck systemd pgbouncer chromium chromium-driver libfaketime)
-package_packages=(debootstrap lintian)
+package_packages=(debootstrap lintian docker-compose python3-yaml)
 bench_packages=(postgresql-15-pgq3 pgqd)
 failover_packages=(patroni etcd-server python3-psycopg2 python3-etcd)
 # A Node from elsewhere is as good as Debian's, which is too old for pg-boss.

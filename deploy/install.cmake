@@ -9,10 +9,6 @@ endforeach()
 
 # The schema is embedded in centralcloud_daemon; these copies are for reading and for other tools.
 install(DIRECTORY ${CMAKE_SOURCE_DIR}/sql/ DESTINATION ${CMAKE_INSTALL_DATADIR}/fleet_control/sql FILES_MATCHING PATTERN "*.sql")
-if(EXISTS ${CMAKE_SOURCE_DIR}/centralcloud_daemon/dashboard)
-  install(DIRECTORY ${CMAKE_SOURCE_DIR}/centralcloud_daemon/dashboard/ DESTINATION ${CMAKE_INSTALL_DATADIR}/fleet_control/dashboard
-    FILES_MATCHING PATTERN "*.html" PATTERN "*.css" PATTERN "*.js" PATTERN "*.svg")
-endif()
 
 # The units name the programs by their absolute place. With the prefix /usr they are unchanged.
 foreach(unit centralcloud_daemon.service singularity_agent@.service)
@@ -29,10 +25,10 @@ install(FILES ${CMAKE_SOURCE_DIR}/deploy/systemd/fleet_control.tmpfiles DESTINAT
 
 # Examples, not live configuration: an upgrade must not overwrite what somebody changed in /etc.
 install(DIRECTORY ${CMAKE_SOURCE_DIR}/config/ DESTINATION ${fleet_doc}/examples PATTERN "README.md" EXCLUDE)
-foreach(page README.md=README.md deploy/README.md=deploy.md deploy/runbook.md=runbook.md deploy/monitoring.md=monitoring.md
-             deploy/systemd/README.md=systemd.md config/README.md=settings.md sql/README.md=sql.md)
-  string(REPLACE "=" ";" page ${page})
-  list(GET page 0 from)
-  list(GET page 1 to)
-  install(FILES ${CMAKE_SOURCE_DIR}/${from} DESTINATION ${fleet_doc} RENAME ${to} OPTIONAL)
+# Where they are in the sources, so that the links between them, and `runbook` of an alert, lead somewhere.
+foreach(page README.md deploy/README.md deploy/runbook.md deploy/monitoring.md deploy/high_availability.md deploy/scaling.md
+             deploy/systemd/README.md deploy/docker/README.md deploy/package/README.md config/README.md sql/README.md
+             common/messages/README.md centralcloud_daemon/alerts/README.md)
+  cmake_path(GET page PARENT_PATH folder)
+  install(FILES ${CMAKE_SOURCE_DIR}/${page} DESTINATION ${fleet_doc}/${folder})
 endforeach()

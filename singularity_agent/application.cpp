@@ -6,6 +6,7 @@
 #include <optional>
 #include <utility>
 
+#include "common/daemon/database_note.hpp"
 #include "common/daemon/until_available.hpp"
 #include "common/daemon/worker_group.hpp"
 #include "common/http/access.hpp"
@@ -68,6 +69,7 @@ struct application::parts {
 
   telemetry::metrics registry{};
   telemetry::health_state health{};
+  daemon::database_note note_database{loop, health, "serving"};
   telemetry::event_counter events{registry, log, telemetry::daemon_prefix::singularity};
   postgres::pool pool{loop.executor(), database_of(current), current.core.pool_size + workers_of(configured)};
   quantumflow::crash_guard crashes{pool, current.instance.str(), current.instance.str()};
@@ -124,6 +126,7 @@ application::application(daemon::service_start start) {
   auto sampler = value_or_throw(make_sampler(effective));
   parts_.reset(new parts{start.on, std::move(start.configured), std::move(effective), std::move(start.log),
                          std::move(start.reload), std::move(sampler)});
+  parts_->registry.begin(telemetry::catalogue::source::agent);
   for (const auto* condition : {"database", "schema", "listen", "workers", "repository"})
     parts_->health.require(condition);
 }
@@ -344,7 +347,7 @@ awaitable<void> application::parts::heartbeat(stop_token stop) {
     } catch (const base::failure& failure) {
       away = failure.what();
     }
-    health.set("database", away.empty(), away);
+    note_database(away);
     if (taken_by) {
       // It was away for longer than its lease: the other one is at work.
       log.error("instance_taken", "another agent has become this instance", {{"holder", *taken_by}});
@@ -386,11 +389,8 @@ void application::parts::apply_reload() {
 
 void application::parts::refresh_metrics() {
   vitals.refresh(health);
-  const auto show = [this](const char* name, const postgres::pool_stats& now) {
+  for (const auto& [name, now] : {std::pair("main", pool.stats()), std::pair("rollback", rollback_pool.stats())})
     vitals.show_pool({name, now.open, now.idle, now.waiting, now.connect_failures_total});
-  };
-  show("main", pool.stats());
-  show("rollback", rollback_pool.stats());
 }
 
 }  // namespace fleet::agent

@@ -6,7 +6,6 @@
 #include <boost/asio/ip/host_name.hpp>
 #include <charconv>
 
-#include "common/telemetry/queue_meter.hpp"
 #include "singularity_agent/execution/command_executor.hpp"
 #include "singularity_agent/execution/git_executor.hpp"
 #include "singularity_agent/metrics/command_sampler.hpp"
@@ -104,11 +103,8 @@ execution::flow_options flow_options_of(const agent_settings& settings, telemetr
   options.ended = [&registry](std::string_view outcome, std::chrono::nanoseconds took) {
     registry.counter_of("singularity_executions_total", {{"outcome", std::string(outcome)}}).increment();
     if (outcome == "applied")
-      registry.histogram_of("singularity_execution_seconds", {}, telemetry::wait_buckets_seconds())
-          .observe(std::chrono::duration<double>(took).count());
+      registry.histogram_of("singularity_execution_seconds").observe(std::chrono::duration<double>(took).count());
   };
-  for (const auto* outcome : {"applied", "failed", "rollback_failed"})
-    registry.counter_of("singularity_executions_total", {{"outcome", outcome}});
   return options;
 }
 

@@ -75,10 +75,10 @@ users_and_directories_are_valid() {
   rm -rf "$root"
   return $code
 }
-# Each page's commands are run by tests/run.sh package; what a typing error breaks is found here already.
+# Blocks marked sh are run by tests (tests/run.sh package, image, quickstart); what a typing error breaks is found here already.
 pages_parse() {
   local page bad=0
-  for page in deploy/README.md deploy/runbook.md; do
+  for page in README.md deploy/*.md deploy/*/README.md; do
     awk '/^```sh$/ { on = 1; next } /^```$/ { on = 0 } on' "$page" | bash -n || { echo "$page"; bad=1; }
   done
   return $bad
@@ -88,21 +88,15 @@ alert_rules_are_valid() {
   command -v promtool > /dev/null || { echo "promtool is missing"; return 1; }
   promtool check rules config/prometheus-rules.yml && (cd config && promtool test rules prometheus-rules.test.yml)
 }
-# Each rule is tried both ways, and says where to read on.
+# Each rule is tried both ways, and has its section in the runbook, which it names.
 alert_rules_are_tested() {
   local name bad=0
   while read -r name; do
     grep -q "alertname=\"$name\"" config/prometheus-rules.test.yml || { echo "$name is never seen firing"; bad=1; }
+    grep -qx "## $name" deploy/runbook.md || { echo "deploy/runbook.md has no section \"$name\""; bad=1; }
+    grep -A 10 "^ *- alert: $name\$" config/prometheus-rules.yml | grep -m 1 runbook: | grep -qx " *runbook: deploy/runbook.md#${name,,}" ||
+      { echo "$name: its runbook is not deploy/runbook.md#${name,,}"; bad=1; }
   done < <(sed -n 's/^ *- alert: //p' config/prometheus-rules.yml)
-  [[ $(grep -c '^ *- alert:' config/prometheus-rules.yml) -eq $(grep -c '^ *runbook: [^ ]*#' config/prometheus-rules.yml) ]] ||
-    { echo "an alert has no runbook"; bad=1; }
-  # Headings as they are linked to: in lower case, hyphens for blanks, nothing but letters and digits besides.
-  local page
-  while IFS='#' read -r page name; do
-    [[ -f deploy/runbook.md || $page != deploy/runbook.md ]] || continue # a tree without the deployment's pages
-    sed -n 's/^##* //p' "$page" | tr '[:upper:]' '[:lower:]' | sed 's/[^a-z0-9 _-]//g; s/ /-/g' | grep -qx -- "$name" ||
-      { echo "$page has no heading \"$name\""; bad=1; }
-  done < <(sed -n 's/^ *runbook: //p' config/prometheus-rules.yml)
   return $bad
 }
 
@@ -115,6 +109,7 @@ check "prometheus: every alerting rule is tested and has a runbook" alert_rules_
 check "systemd: units pass systemd-analyze verify" units_are_valid
 check "systemd: units are sealed off" units_are_tight
 check "systemd: users and directories can be made" users_and_directories_are_valid
+check "pages: every link leads somewhere" ./tests/links.sh .
 check "pages: the shell reads every block marked sh" pages_parse
 
 echo "test cases: $((passed + failed)) | $passed passed | $failed failed"

@@ -1,28 +1,30 @@
 #!/usr/bin/env bash
 # Set-up, build and every test.
-#   tests/run.sh [unit|integration|system|sql|checks|all|package|failover]... [--preset release|debug-asan-ubsan|tsan] [--no-build]
+#   tests/run.sh [unit|integration|system|sql|checks|quickstart|all|package|image|failover]... [--preset release|debug-asan-ubsan|tsan] [--no-build]
 # Prints a line a suite with its time, a failed suite's output, and last of all `N passed, N failed` (test cases).
-# `package` is no part of `all`: the Debian package and the pages on a machine of their own (system/package/run.sh; root only).
+# No part of `all`: `package`, the Debian package and the pages on a machine of their own (system/package/run.sh; root only), and `image`,
+# the containers' images without a container engine (system/package/image.sh; the same).
 # Exit 1 where a case failed or none ran. Works as root or as a user with sudo; its PostgreSQL is private (.dev-postgres) unless
 # FLEET_TEST_DATABASE_URL names another. Logs: BUILD/test-logs.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 root=$PWD
 
+all=(checks unit sql integration system quickstart)
 parts=() preset=release build=yes
 while [[ $# -gt 0 ]]; do
   case $1 in
-    unit | integration | system | sql | checks | package | failover) parts+=("$1") ;;
-    all) parts+=(checks unit sql integration system) ;;
+    unit | integration | system | sql | checks | quickstart | package | image | failover) parts+=("$1") ;;
+    all) parts+=("${all[@]}") ;;
     --preset) preset=${2:?--preset needs a name}; shift ;;
     --preset=*) preset=${1#*=} ;;
     --no-build) build=no ;;
-    -h | --help) sed -n '2,7s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
+    -h | --help) sed -n '2,8s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
     *) echo "tests/run.sh: unknown argument $1 (see --help)" >&2; exit 2 ;;
   esac
   shift
 done
-[[ ${#parts[@]} -gt 0 ]] || parts=(checks unit sql integration system)
+[[ ${#parts[@]} -gt 0 ]] || parts=("${all[@]}")
 
 # patience: sanitized programs are several times slower.
 case $preset in
@@ -174,10 +176,18 @@ for part in "${parts[@]}"; do
       run_program system_tests 1500
       wait
       report fault_tests ;;
+    quickstart) # it builds the release, and nothing else
+      [[ $preset == release ]] || continue
+      suite quickstart 300 ./tests/system/quickstart.sh
+      report quickstart ;;
     package)
       ./deploy/install-deps.sh --package
       suite package 1200 ./tests/system/package/run.sh
       report package ;;
+    image)
+      ./deploy/install-deps.sh --package
+      suite image 1800 ./tests/system/package/image.sh
+      report image ;;
     failover) # not in `all`: over a minute, and packages that nothing else needs
       suite failover 300 ./tests/system/failover/run.sh
       report failover ;;

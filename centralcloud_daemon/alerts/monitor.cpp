@@ -10,10 +10,7 @@ using boost::asio::awaitable;
 
 monitor::monitor(postgres::pool& pool, const monitor_settings& settings, telemetry::logger log,
                  telemetry::metrics& metrics, std::function<void()> told)
-    : pool_(pool), settings_(settings), log_(std::move(log)), metrics_(metrics), told_(std::move(told)) {
-  for (const auto name : alert_names())
-    metrics_.counter_of("centralcloud_alerts_raised_total", {{"alert", std::string(name)}});
-}
+    : pool_(pool), settings_(settings), log_(std::move(log)), metrics_(metrics), told_(std::move(told)) {}
 
 awaitable<void> monitor::run(async::stop_token stop) {
   while (!stop.soft_requested()) {

@@ -70,10 +70,7 @@ channel webhook_channel(const channel_settings& settings) {
 }
 
 notifier::notifier(postgres::pool& pool, channel way, telemetry::logger log, telemetry::metrics& metrics)
-    : pool_(pool), way_(std::move(way)), log_(std::move(log)), metrics_(metrics) {
-  for (const auto* outcome : {"delivered", "retried", "given_up"})
-    metrics_.counter_of("centralcloud_alert_notifications_total", {{"channel", way_.name}, {"outcome", outcome}});
-}
+    : pool_(pool), way_(std::move(way)), log_(std::move(log)), metrics_(metrics) {}
 
 awaitable<void> notifier::run(async::stop_token stop) {
   while (!stop.soft_requested()) {

@@ -69,7 +69,8 @@ struct finding {
 /// `executed_without_approval` is a person's to clear.
 std::vector<finding> judge(const bounds& bound, const figures& now, const std::vector<open_alert>& open);
 
-/// Every name that `judge` may find, and those of the Guardian that are not `<metric>_breach`.
+/// Every name that `judge` may find, and those of the Guardian that are not `<metric>_breach`: what the catalogue of
+/// metrics and the runbook are held against.
 std::vector<std::string_view> alert_names();
 
 }  // namespace fleet::central::alerts

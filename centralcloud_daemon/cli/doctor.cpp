@@ -33,6 +33,7 @@ boost::asio::awaitable<std::vector<base::finding>> examine(config::values all) {
 void add_doctor(daemon::command_table& to, const daemon::service& what) {
   daemon::examination more;
   more.address_of = [](const config::values& all) { return all.get_string("http.listen"); };
+  more.listen_setting = "http.listen";
   more.examine = [](const config::values& all) { return examine(all); };
   daemon::add_doctor_command(to, what, std::move(more));
 }

@@ -80,7 +80,8 @@ awaitable<int> trigger(const invocation& call, postgres::connection& connection,
 int rollback(const invocation& call) {
   const auto reason = call.option("reason");
   if (base::trim(reason).empty() || reason.size() > max_reason_bytes || base::has_control_characters(reason)) {
-    refuse(call, "--reason: expected a text of 1 to 2000 bytes without control characters");
+    refuse(call, call.has("reason") ? "--reason: expected a text of 1 to 2000 bytes without control characters"
+                                    : "--reason TEXT is needed: why, for the audit log");
     return daemon::exit_usage;
   }
   return with_database(call, [&call](postgres::connection& connection, const settings& with) {

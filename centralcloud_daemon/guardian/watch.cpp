@@ -5,7 +5,6 @@
 
 #include "centralcloud_daemon/guardian/profile_bounds.hpp"
 #include "common/messages/reader.hpp"
-#include "common/telemetry/queue_meter.hpp"
 
 namespace fleet::central::guardian {
 namespace {
@@ -217,7 +216,7 @@ void watch::count_end(const messages::execution_metrics& sample, const recorded_
   if (!ended || recorded.state != messages::to_string(sample.status)) return;
   metrics_.counter_of("centralcloud_rollbacks_total", {{"outcome", recorded.state}}).increment();
   if (recorded.breached_for)
-    metrics_.histogram_of("centralcloud_breach_to_rollback_seconds", {}, telemetry::wait_buckets_seconds())
+    metrics_.histogram_of("centralcloud_breach_to_rollback_seconds")
         .observe(std::max(recorded.breached_for->count(), 0.0));
 }
 

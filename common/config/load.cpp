@@ -34,7 +34,7 @@ class loader {
     for (const auto& what : schema_->settings()) {
       const auto held = all_.find(what.key);
       if (what.required && held != all_.end() && held->second.text.empty() && !failed(what.key))
-        complain(held->second.from.where, what.key, "a value is required" + environment_hint(what));
+        complain_of_missing(what, held->second.from);
     }
     if (problems_.empty()) return values(schema_, std::move(all_));
     base::error failed_load{base::error_kind::invalid_input, {}, std::move(problems_)};
@@ -170,10 +170,12 @@ class loader {
     return std::any_of(problems_.begin(), problems_.end(), [&](const auto& problem) { return problem.field == key; });
   }
 
-  static std::string environment_hint(const setting& what) {
-    if (what.environment.empty()) return {};
-    return fmt::format(" (also from the environment: {}{}{})", what.environment,
-                       what.credential.empty() ? "" : "; or a credential: ", what.credential);
+  void complain_of_missing(const setting& what, const origin& from) {
+    std::string message = "a value is required, in the file that --config names";
+    if (!what.environment.empty()) message += ", or from the environment (" + what.environment + ")";
+    if (!what.credential.empty()) message += ", or as a credential (" + what.credential + ")";
+    if (from.kind != origin_kind::fallback) return complain(from.where, what.key, message);
+    problems_.push_back({what.key, what.key + ": " + message});
   }
 
   std::shared_ptr<const schema> schema_;

@@ -17,6 +17,7 @@
 #include "common/base/json.hpp"
 #include "common/base/text.hpp"
 #include "common/http/client.hpp"
+#include "common/http/server.hpp"
 
 namespace fleet::daemon {
 namespace {
@@ -76,12 +77,18 @@ bool holds_secret(const config::values& all, const std::string& file) {
   });
 }
 
-std::vector<finding> examine_files(const invocation& call, const config::values& all) {
+std::vector<finding> examine_files(const examination& more, const invocation& call, const config::values& all) {
   std::vector<finding> found;
   if (call.config_file && holds_secret(all, *call.config_file))
     found.push_back(examine_file("configuration file", *call.config_file));
   const auto& token = all.get_string("http.token_file");
   if (!token.empty()) found.push_back(examine_file("token file", token));
+  const auto listen = more.listen_setting.empty() ? std::string() : all.get_string(more.listen_setting);
+  if (listen.empty()) return found;
+  if (const auto allowed = http::check_address(listen, !token.empty()); !allowed)
+    found.push_back(
+        base::failed("address", allowed.error().message,
+                     "set http.token_file (under systemd: the credential http_token), or mend " + more.listen_setting));
   return found;
 }
 
@@ -112,7 +119,7 @@ std::vector<finding> examine_all(const service& what, const examination& more, c
     return {base::failed("configuration", checked.error().message,
                          "mend it and run this again: nothing else can be looked at before")};
   std::vector<finding> found{base::passed("configuration", from)};
-  auto files = examine_files(call, *all);
+  auto files = examine_files(more, call, *all);
   found.insert(found.end(), files.begin(), files.end());
   const auto address = more.address_of(*all);
   if (!address.empty()) found.push_back(examine_process(address));
@@ -121,21 +128,33 @@ std::vector<finding> examine_all(const service& what, const examination& more, c
   return found;
 }
 
+std::string text_in(const boost::json::value& object, std::string_view key) {
+  const auto* fields = object.if_object();
+  const auto* found = fields == nullptr ? nullptr : fields->if_contains(key);
+  return found != nullptr && found->is_string() ? std::string(found->get_string()) : std::string();
+}
+
+/// What is missing with its reason. Without the database no worker works: then they are only counted.
 std::string missing_conditions(const http::client_response& answer) {
   const auto body = base::parse_json_object(answer.body);
   const auto* missing = body ? body->if_contains("missing") : nullptr;
   if (missing == nullptr || !missing->is_array()) return {};
-  std::string text;
-  for (const auto& each : missing->get_array()) {
-    const auto* one = each.if_object();
-    const auto* name = one == nullptr ? nullptr : one->if_contains("name");
-    const auto* reason = one == nullptr ? nullptr : one->if_contains("reason");
-    if (name == nullptr || !name->is_string()) continue;
-    text += (text.empty() ? "" : "; ") + std::string(name->get_string());
-    if (reason != nullptr && reason->is_string() && !reason->get_string().empty())
-      text += ": " + std::string(reason->get_string());
+  const auto& all = missing->get_array();
+  const bool no_database =
+      std::any_of(all.begin(), all.end(), [](const auto& each) { return text_in(each, "name") == "database"; });
+  std::vector<std::string> parts;
+  std::size_t waiting = 0;
+  for (const auto& each : all) {
+    const auto name = text_in(each, "name");
+    const auto reason = text_in(each, "reason");
+    if (no_database && name.starts_with("worker ")) {
+      ++waiting;
+    } else {
+      parts.push_back(reason.empty() ? name : fmt::format("{}: {}", name, reason));
+    }
   }
-  return text;
+  if (waiting > 0) parts.push_back(fmt::format("{} workers wait for it", waiting));
+  return fmt::format("{}", fmt::join(parts, "; "));
 }
 
 }  // namespace

@@ -16,6 +16,7 @@ namespace fleet::daemon {
 struct examination {
   /// Where the daemon answers, "unix:…" or host:port; empty: nowhere.
   std::function<std::string(const config::values&)> address_of;
+  std::string listen_setting;  ///< its address over TCP, which may need a token
   /// Everything else; runs on a loop of its own, of which nothing is left when it returns. A throw is a finding, too.
   std::function<boost::asio::awaitable<std::vector<base::finding>>(const config::values&)> examine;
 };

@@ -24,8 +24,8 @@ bool is_loopback_host(std::string_view host) {
   return !ec && address.is_loopback();
 }
 
-response unauthorized() {
-  auto refusal = problem(401, "unauthorized", "this needs the bearer token");
+response unauthorized(const std::string& why) {
+  auto refusal = problem(401, "unauthorized", why);
   refusal.headers.emplace_back("WWW-Authenticate", "Bearer");
   return refusal;
 }
@@ -66,7 +66,9 @@ std::optional<response> check_access(const request& what, const std::string& tok
     const auto given = what.header("authorization");
     const bool good =
         given.starts_with(scheme) && constant_time_equal(std::string_view(given).substr(scheme.size()), token);
-    return good ? std::nullopt : std::optional(unauthorized());
+    if (good) return std::nullopt;
+    return unauthorized(given.empty() ? "this needs the token of http.token_file (Authorization: Bearer TOKEN)"
+                                      : "this is not the token of http.token_file");
   }
   const auto host = what.header("host");
   const auto origin = what.header("origin");

@@ -139,11 +139,17 @@ base::result<void> server::state::listen_unix(const std::string& path) {
   return {};
 }
 
-base::result<void> server::state::listen_tcp(const std::string& text) {
-  const auto address = parse_address(text);
+base::result<void> check_address(const std::string& listen, bool has_token) {
+  const auto address = parse_address(listen);
   if (!address) return address.error();
-  if (!address->address().is_loopback() && sessions->options.bearer_token.empty())
-    return base::invalid_fields({{"listen", fmt::format("{} is not loopback: that needs a token", text)}});
+  if (has_token || address->address().is_loopback()) return {};
+  return base::invalid_fields(
+      {{"listen", fmt::format("{} is not loopback: that needs a token (http.token_file)", listen)}});
+}
+
+base::result<void> server::state::listen_tcp(const std::string& text) {
+  if (auto allowed = check_address(text, !sessions->options.bearer_token.empty()); !allowed) return allowed;
+  const auto address = parse_address(text);
   error_code ec;
   tcp_acceptor.open(address->protocol(), ec);
   if (!ec) tcp_acceptor.set_option(tcp::acceptor::reuse_address(true), ec);

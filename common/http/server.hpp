@@ -35,6 +35,9 @@ struct server_options {
   limits bounds;
 };
 
+/// Whether a server may listen there. Errors `invalid_input`: it is no address, or not loopback, and there is no token.
+base::result<void> check_address(const std::string& listen, bool has_token);
+
 /// One listener of each kind, many connections, one coroutine each, all on the executor's one thread. The registry must
 /// live as long as the server. Destroying the server closes everything at once.
 class server {

@@ -20,7 +20,15 @@ constexpr milliseconds clock_noticed{1'000};
 /// As long as a vote is open by default: a decision would seem to come before its question.
 constexpr milliseconds clock_wrong{30'000};
 
-constexpr auto mend_url = "mend database.url, or start the server";
+std::string how_to_connect(const database_checks& what, const std::string& refused) {
+  if (refused.find("password authentication failed") == std::string::npos)
+    return "mend database.url, or start the server";
+  if (what.instance.empty()) return "mend the password in database.url, or set it: alter role NAME password '…'";
+  return fmt::format(
+      "mend the password in database.url; `centralcloud_daemon enroll {} --rotate-password` gives a new one",
+      what.instance);
+}
+
 constexpr auto coordinator_role =
     "create role NAME login password '…' in role centralcloud, and name it in database.url";
 
@@ -205,7 +213,7 @@ awaitable<std::vector<finding>> examine_database(database_checks what) {
     refused = failure.what();
   }
   if (!with.on) {
-    all.push_back(base::failed("database", refused, mend_url));
+    all.push_back(base::failed("database", refused, how_to_connect(what, refused)));
     co_return all;
   }
   const named_check first[] = {{"database", check_server},         {"role", check_role},   {"schema", check_version},

@@ -6,7 +6,12 @@
 
 namespace fleet::telemetry::catalogue {
 
-enum class kind { counter, gauge, histogram };
+enum class kind {
+  counter,
+  gauge,
+  histogram,      ///< of what takes milliseconds
+  wait_histogram  ///< of what may take an hour
+};
 enum class source { agent, coordinator, both };
 
 struct metric {
@@ -15,6 +20,9 @@ struct metric {
   source from;
   std::string_view labels;  ///< separated by commas
   std::string_view help;
+  /// Values of the labels that there are series for from the start, at zero: in the order of the labels, separated by
+  /// commas, `a|b` for each of two; `;` between groups. Empty where they are not known beforehand.
+  std::string_view from_start = {};
 };
 
 /// Names by prefix: `quantumflow_` is the queue layer in whichever daemon, `singularity_` the agent, `centralcloud_`
@@ -39,7 +47,7 @@ inline constexpr std::array all = {
     metric{"quantumflow_sample_seconds", kind::histogram, source::coordinator, "", "Time that sampling the database's figures takes."},
     // The queue layer inside a daemon.
     metric{"quantumflow_messages_handled_total", kind::counter, source::both, "queue,outcome", "Messages that this daemon settled: done, failed (retried or dead after the last attempt) or rejected (dead at once)."},
-    metric{"quantumflow_message_wait_seconds", kind::histogram, source::both, "queue", "From a message's publication (database's clock) to the commit that settled it (daemon's clock)."},
+    metric{"quantumflow_message_wait_seconds", kind::wait_histogram, source::both, "queue", "From a message's publication (database's clock) to the commit that settled it (daemon's clock)."},
     metric{"quantumflow_batch_processing_seconds", kind::histogram, source::both, "queue", "From taking a batch of messages to its commit."},
     metric{"quantumflow_listen_up", kind::gauge, source::both, "", "1 while LISTEN works; at 0 messages are found by polling."},
     metric{"quantumflow_listen_reconnects_total", kind::counter, source::both, "", "Times that the LISTEN connection was lost."},
@@ -72,23 +80,23 @@ inline constexpr std::array all = {
     metric{"singularity_spool_unreadable_total", kind::counter, source::agent, "", "Items lost to damage of the spool's file, ever."},
     metric{"singularity_spooled_total", kind::counter, source::agent, "", "Items accepted while the database was away."},
     metric{"singularity_spool_replayed_total", kind::counter, source::agent, "", "Items applied from the spool."},
-    metric{"singularity_votes_total", kind::counter, source::agent, "vote,by", "Votes of this instance, by choice and by who gave it: policy, command or person."},
-    metric{"singularity_executions_total", kind::counter, source::agent, "outcome", "Executions that ended: applied, failed (and undone) or rollback_failed (not undone)."},
-    metric{"singularity_execution_seconds", kind::histogram, source::agent, "", "From beginning (or resuming) an execution to the change being applied and measured."},
-    metric{"singularity_rollbacks_total", kind::counter, source::agent, "reason,outcome", "Rollbacks carried out, by reason: rolled_back or rollback_failed."},
-    metric{"singularity_rollback_seconds", kind::histogram, source::agent, "", "From taking up a rollback to its end."},
+    metric{"singularity_votes_total", kind::counter, source::agent, "vote,by", "Votes of this instance, by choice and by who gave it: policy, command or person.", "approve|reject,policy|command|person"},
+    metric{"singularity_executions_total", kind::counter, source::agent, "outcome", "Executions that ended: applied, failed (and undone) or rollback_failed (not undone).", "applied|failed|rollback_failed"},
+    metric{"singularity_execution_seconds", kind::wait_histogram, source::agent, "", "From beginning (or resuming) an execution to the change being applied and measured."},
+    metric{"singularity_rollbacks_total", kind::counter, source::agent, "reason,outcome", "Rollbacks carried out, by reason: rolled_back or rollback_failed.", "success_rate_breach|error_rate_breach|latency_p95_ms_breach|cost_cents_breach|cpu_usage_breach|error_count_breach|metrics_missing|operator,rolled_back|rollback_failed"},
+    metric{"singularity_rollback_seconds", kind::wait_histogram, source::agent, "", "From taking up a rollback to its end."},
     // The coordinator.
     metric{"centralcloud_instances", kind::gauge, source::coordinator, "state", "Registered instances: live (heartbeat is fresh) or silent."},
     metric{"centralcloud_votes_open", kind::gauge, source::coordinator, "", "Proposals that are being voted on, or wait for voters."},
     metric{"centralcloud_changes_watched", kind::gauge, source::coordinator, "", "Applied changes within their observation window."},
-    metric{"centralcloud_votes_total", kind::counter, source::coordinator, "vote,disposition", "Votes received: counted, not_in_electorate, after_decision, or different (a second one, refused)."},
-    metric{"centralcloud_decisions_total", kind::counter, source::coordinator, "status,rule", "Decisions, by the rule that made them."},
-    metric{"centralcloud_rollbacks_triggered_total", kind::counter, source::coordinator, "reason", "Rollbacks that were triggered."},
-    metric{"centralcloud_rollbacks_total", kind::counter, source::coordinator, "outcome", "Rollbacks reported as ended: rolled_back or rollback_failed."},
-    metric{"centralcloud_breach_to_rollback_seconds", kind::histogram, source::coordinator, "", "From the measuring of a breach to the report that the change was taken back, by the instance's clock."},
+    metric{"centralcloud_votes_total", kind::counter, source::coordinator, "vote,disposition", "Votes received: counted, not_in_electorate, after_decision, or different (a second one, refused).", "approve|reject,counted|not_in_electorate|after_decision|different"},
+    metric{"centralcloud_decisions_total", kind::counter, source::coordinator, "status,rule", "Decisions, by the rule that made them.", "approved,consensus|not_required|auto_approved;rejected,strong_rejection|majority_reject|no_consensus|timeout"},
+    metric{"centralcloud_rollbacks_triggered_total", kind::counter, source::coordinator, "reason", "Rollbacks that were triggered.", "success_rate_breach|error_rate_breach|latency_p95_ms_breach|cost_cents_breach|cpu_usage_breach|error_count_breach|metrics_missing|operator"},
+    metric{"centralcloud_rollbacks_total", kind::counter, source::coordinator, "outcome", "Rollbacks reported as ended: rolled_back or rollback_failed.", "rolled_back|rollback_failed"},
+    metric{"centralcloud_breach_to_rollback_seconds", kind::wait_histogram, source::coordinator, "", "From the measuring of a breach to the report that the change was taken back, by the instance's clock."},
     metric{"centralcloud_alerts_active", kind::gauge, source::coordinator, "severity", "Built-in alerts that stand."},
-    metric{"centralcloud_alerts_raised_total", kind::counter, source::coordinator, "alert", "Built-in alerts raised by this coordinator."},
-    metric{"centralcloud_alert_notifications_total", kind::counter, source::coordinator, "channel,outcome", "Notifications by command or webhook: delivered, retried or given_up."},
+    metric{"centralcloud_alerts_raised_total", kind::counter, source::coordinator, "alert", "Built-in alerts raised by this coordinator.", "dead_letters|queue_latency|no_live_instance|instance_silent|instance_lagging|old_snapshot|rotation_held|metrics_missing|rollback_failed|executed_without_approval|success_rate_breach|error_rate_breach|latency_p95_ms_breach|cost_cents_breach|cpu_usage_breach|error_count_breach"},
+    metric{"centralcloud_alert_notifications_total", kind::counter, source::coordinator, "channel,outcome", "Notifications by command or webhook: delivered, retried or given_up.", "command|webhook,delivered|retried|given_up"},
 };
 // clang-format on
 

@@ -4,6 +4,8 @@
 #include <spdlog/logger.h>
 #include <spdlog/sinks/base_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <boost/json/serialize.hpp>
@@ -165,6 +167,29 @@ std::string text_line(const record& what, bool with_time) {
   return line;
 }
 
+/// systemd names the stream that it made; one that was redirected since is another.
+bool stderr_is_the_journal() {
+  const char* stream = std::getenv("JOURNAL_STREAM");  // NOLINT(concurrency-mt-unsafe)
+  struct stat info {};
+  return stream != nullptr && ::fstat(STDERR_FILENO, &info) == 0 &&
+         stream == fmt::format("{}:{}", info.st_dev, info.st_ino);
+}
+
+/// Of syslog, as `journalctl -p` knows them.
+std::string_view priority_of(log_level level) {
+  switch (level) {
+    case log_level::debug:
+      return "<7>";
+    case log_level::info:
+      return "<6>";
+    case log_level::warning:
+      return "<4>";
+    case log_level::error:
+      return "<3>";
+  }
+  return "<6>";
+}
+
 }  // namespace
 
 std::string_view to_string(log_level level) {
@@ -189,7 +214,11 @@ base::result<log_level> parse_log_level(std::string_view text) {
 
 struct logger::state {
   state(const spdlog::sink_ptr& to, log_options chosen)
-      : out("fleet", to), level(chosen.level), format(chosen.format), with_time(chosen.with_time) {
+      : out("fleet", to),
+        level(chosen.level),
+        format(chosen.format),
+        with_time(chosen.with_time),
+        with_priority(chosen.with_priority) {
     out.set_level(spdlog::level::trace);
     out.flush_on(spdlog::level::warn);
   }
@@ -198,10 +227,14 @@ struct logger::state {
   std::atomic<log_level> level;
   log_format format;
   bool with_time;
+  bool with_priority;
 };
 
 logger logger::to_stderr(log_options options) {
-  if (std::getenv("JOURNAL_STREAM") != nullptr) options.with_time = false;  // NOLINT(concurrency-mt-unsafe)
+  if (stderr_is_the_journal()) {
+    options.with_time = false;
+    options.with_priority = true;
+  }
   auto shared = std::make_shared<state>(std::make_shared<spdlog::sinks::stderr_sink_mt>(), options);
   shared->out.set_pattern("%v");
   return logger(std::move(shared));
@@ -218,7 +251,8 @@ logger logger::none() {
 void logger::write(log_level level, std::string_view event, std::string_view message, fields with) const {
   if (state_ == nullptr || level < state_->level.load(std::memory_order_relaxed)) return;
   const record what{level, event, message, with};
-  const auto line = state_->format == log_format::json ? json_line(what) : text_line(what, state_->with_time);
+  std::string line(state_->with_priority ? priority_of(level) : std::string_view());
+  line += state_->format == log_format::json ? json_line(what) : text_line(what, state_->with_time);
   state_->out.log(to_spdlog(level), spdlog::string_view_t(line.data(), line.size()));
 }
 

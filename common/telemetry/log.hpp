@@ -67,7 +67,8 @@ using fields = std::initializer_list<field>;
 struct log_options {
   log_level level = log_level::info;
   log_format format = log_format::text;
-  bool with_time = true;  ///< of the text format; JSON always has it
+  bool with_time = true;       ///< of the text format; JSON always has it
+  bool with_priority = false;  ///< each line begins with "<4>" and the like, which the journal takes for its priority
 };
 
 /// A cheap handle: copies share one sink and one level. Safe from several threads. A line is at most 16 KiB (values are
@@ -76,7 +77,8 @@ class logger {
  public:
   using sink = std::function<void(std::string_view line)>;
 
-  /// To stderr. Under systemd (JOURNAL_STREAM set) the text format leaves out the time: the journal has its own.
+  /// To stderr. Where that is the journal (JOURNAL_STREAM), lines carry their priority, and the text format leaves out
+  /// the time: the journal has its own.
   static logger to_stderr(log_options options = {});
   /// To a function, one call a line without the newline (tests).
   static logger to_sink(sink write, log_options options = {});

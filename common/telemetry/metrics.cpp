@@ -11,6 +11,9 @@
 #include <set>
 #include <sstream>
 #include <stdexcept>
+#include <utility>
+
+#include "common/base/text.hpp"
 
 namespace fleet::telemetry {
 namespace {
@@ -24,10 +27,43 @@ void check_name(const std::string& name, bool is_counter) {
   if (!good || odd_unit || total != is_counter) throw std::invalid_argument("not a good metric name: " + name);
 }
 
-/// What the catalogue says of it, where it is of this kind.
-const catalogue::metric& checked(known_metric what, catalogue::kind kind) {
-  if (what.info->of != kind) throw std::invalid_argument("of another kind: " + std::string(what.info->name));
-  return *what.info;
+bool is_histogram(const catalogue::metric& what) {
+  return what.of == catalogue::kind::histogram || what.of == catalogue::kind::wait_histogram;
+}
+
+std::invalid_argument another_kind(const catalogue::metric& what) {
+  return std::invalid_argument("of another kind: " + std::string(what.name));
+}
+
+/// Every combination of one group of `from_start`.
+std::vector<labels> combinations(const catalogue::metric& what, std::string_view group) {
+  const auto names = base::split(what.labels, ',');
+  const auto values = base::split(group, ',');
+  if (values.size() != names.size())
+    throw std::invalid_argument("not a value for each label: " + std::string(what.name));
+  std::vector<labels> all{labels{}};
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    std::vector<labels> longer;
+    for (const auto& begun : all) {
+      for (const auto& value : base::split(values[i], '|')) {
+        longer.push_back(begun);
+        longer.back()[names[i]] = value;
+      }
+    }
+    all = std::move(longer);
+  }
+  return all;
+}
+
+std::vector<labels> known_from_start(const catalogue::metric& what) {
+  if (what.labels.empty()) return {labels{}};
+  std::vector<labels> all;
+  if (what.from_start.empty()) return all;
+  for (const auto& group : base::split(what.from_start, ';')) {
+    const auto some = combinations(what, group);
+    all.insert(all.end(), some.begin(), some.end());
+  }
+  return all;
 }
 
 }  // namespace
@@ -57,6 +93,10 @@ void histogram::observe(double value) const {
 
 std::vector<double> latency_buckets_seconds() {
   return {0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30};
+}
+
+std::vector<double> wait_buckets_seconds() {
+  return {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600};
 }
 
 struct metrics::state {
@@ -104,18 +144,39 @@ histogram metrics::get_histogram(const std::string& name, const std::string& hel
 }
 
 counter metrics::counter_of(known_metric what, const labels& with) {
-  const auto& info = checked(what, catalogue::kind::counter);
+  const auto& info = *what.info;
+  if (info.of != catalogue::kind::counter) throw another_kind(info);
   return get_counter(std::string(info.name), std::string(info.help), with);
 }
 
 gauge metrics::gauge_of(known_metric what, const labels& with) {
-  const auto& info = checked(what, catalogue::kind::gauge);
+  const auto& info = *what.info;
+  if (info.of != catalogue::kind::gauge) throw another_kind(info);
   return get_gauge(std::string(info.name), std::string(info.help), with);
 }
 
-histogram metrics::histogram_of(known_metric what, const labels& with, const std::vector<double>& bounds) {
-  const auto& info = checked(what, catalogue::kind::histogram);
-  return get_histogram(std::string(info.name), std::string(info.help), with, bounds);
+histogram metrics::histogram_of(known_metric what, const labels& with) {
+  if (!is_histogram(*what.info)) throw another_kind(*what.info);
+  return make_histogram(*what.info, with);
+}
+
+histogram metrics::make_histogram(const catalogue::metric& what, const labels& with) {
+  const bool waits = what.of == catalogue::kind::wait_histogram;
+  return get_histogram(std::string(what.name), std::string(what.help), with,
+                       waits ? wait_buckets_seconds() : latency_buckets_seconds());
+}
+
+void metrics::begin(catalogue::source of) {
+  for (const auto& each : catalogue::all) {
+    if (each.of == catalogue::kind::gauge || (each.from != of && each.from != catalogue::source::both)) continue;
+    for (const auto& with : known_from_start(each)) {
+      if (is_histogram(each)) {
+        make_histogram(each, with);
+      } else {
+        get_counter(std::string(each.name), std::string(each.help), with);
+      }
+    }
+  }
 }
 
 std::string metrics::exposition() const {

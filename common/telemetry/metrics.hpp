@@ -53,6 +53,8 @@ class histogram {
 
 /// Seconds, from half a millisecond to half a minute.
 std::vector<double> latency_buckets_seconds();
+/// Seconds, from a millisecond to an hour: a message may have waited through an outage.
+std::vector<double> wait_buckets_seconds();
 
 /// A name of `catalogue`, checked when it is compiled: what a dashboard or a rule names is made.
 struct known_metric {
@@ -75,16 +77,22 @@ class metrics {
   histogram get_histogram(const std::string& name, const std::string& help, const labels& with = {},
                           const std::vector<double>& bounds = latency_buckets_seconds());
 
-  /// The same with kind and help from the catalogue; another kind than there is a programmer's error.
+  /// The same with kind, help and buckets from the catalogue; another kind than there is a programmer's error.
   counter counter_of(known_metric what, const labels& with = {});
   gauge gauge_of(known_metric what, const labels& with = {});
-  histogram histogram_of(known_metric what, const labels& with = {},
-                         const std::vector<double>& bounds = latency_buckets_seconds());
+  histogram histogram_of(known_metric what, const labels& with = {});
+
+  /// Makes the counters and histograms of a daemon that have no labels or whose labels' values the catalogue knows: a
+  /// series that came with its first event would hide that one from `increase()`. No gauges: their 0 would say
+  /// something.
+  void begin(catalogue::source of);
 
   /// The text format (version 0.0.4) of everything registered.
   std::string exposition() const;
 
  private:
+  histogram make_histogram(const catalogue::metric& what, const labels& with);
+
   struct state;
   std::unique_ptr<state> state_;
 };

@@ -11,15 +11,11 @@ counter outcome_counter(metrics& registry, const std::string& queue, const char*
 
 }  // namespace
 
-std::vector<double> wait_buckets_seconds() {
-  return {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600};
-}
-
 queue_meter::queue_meter(metrics& registry, const std::string& queue)
     : done_(outcome_counter(registry, queue, "done")),
       failed_(outcome_counter(registry, queue, "failed")),
       rejected_(outcome_counter(registry, queue, "rejected")),
-      wait_(registry.histogram_of("quantumflow_message_wait_seconds", {{"queue", queue}}, wait_buckets_seconds())),
+      wait_(registry.histogram_of("quantumflow_message_wait_seconds", {{"queue", queue}})),
       batch_(registry.histogram_of("quantumflow_batch_processing_seconds", {{"queue", queue}})) {}
 
 void queue_meter::settled(std::string_view outcome, base::timestamp enqueued_at, base::timestamp now) const {

@@ -23,7 +23,4 @@ class queue_meter {
   histogram wait_, batch_;
 };
 
-/// Seconds, from a millisecond to an hour: a message may have waited through an outage.
-std::vector<double> wait_buckets_seconds();
-
 }  // namespace fleet::telemetry

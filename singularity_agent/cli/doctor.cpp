@@ -110,6 +110,7 @@ void add_doctor(daemon::command_table& to, const daemon::service& what) {
     const auto& socket = all.get_string("api.socket");
     return socket.empty() ? all.get_string("api.listen") : "unix:" + socket;
   };
+  more.listen_setting = "api.listen";
   more.examine = [](const config::values& all) { return examine(all); };
   daemon::add_doctor_command(to, what, std::move(more));
 }

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "common/messages/trace.hpp"
-#include "common/telemetry/queue_meter.hpp"
 #include "singularity_agent/database.hpp"
 #include "singularity_agent/execution/journal_detail.hpp"
 
@@ -169,9 +168,7 @@ boost::asio::awaitable<void> rollback_worker::finish(work& on) {
   const telemetry::labels counted{{"reason", on.reason}, {"outcome", on.completed ? "rolled_back" : "rollback_failed"}};
   events_.registry().counter_of("singularity_rollbacks_total", counted).increment();
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - on.began;
-  events_.registry()
-      .histogram_of("singularity_rollback_seconds", {}, telemetry::wait_buckets_seconds())
-      .observe(took.count());
+  events_.registry().histogram_of("singularity_rollback_seconds").observe(took.count());
   wake_.step_taken();
   wake_.samples.notify();
   wake_.execution.notify();

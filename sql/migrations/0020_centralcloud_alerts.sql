@@ -168,6 +168,11 @@ end $$;
 
 -- ── Telling ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+-- Where deploy/runbook.md says what to do about an alert: a section is headed by the alert's name without underscores.
+create function centralcloud.runbook_of(name text) returns text language sql immutable as $$
+  select 'deploy/runbook.md#' || case when runbook_of.name like '%\_breach' then 'breach' else replace(runbook_of.name, '_', '') end
+$$;
+
 -- The next notice that a notifier of the channel is to deliver; for lease_ms nobody else gets it. A notice that nobody
 -- looked at for an hour (no notifier of the channel ran) is no news any more. Null: there is none.
 create function centralcloud.take_alert_notice(channel text, lease_ms bigint) returns jsonb
@@ -194,7 +199,7 @@ begin
   return (
     select jsonb_build_object('notice_id', n.notice_id, 'kind', n.kind, 'at', n.at, 'alert_id', a.alert_id, 'name', a.name,
              'severity', a.severity, 'subject', nullif(a.subject, ''), 'text', a.text, 'value', a.value, 'bound', a.bound,
-             'since', a.raised_at, 'cleared_at', a.cleared_at, 'attempt', d.attempts,
+             'since', a.raised_at, 'cleared_at', a.cleared_at, 'runbook', centralcloud.runbook_of(a.name), 'attempt', d.attempts,
              'open_of_this_name', (select count(*) from centralcloud.alert o
                                     where o.name = a.name and o.raised_at is not null and o.cleared_at is null))
       from centralcloud.alert_notice n join centralcloud.alert a using (alert_id) where n.notice_id = d.notice_id);
@@ -278,8 +283,8 @@ create function centralcloud.list_alerts(recent boolean default false, max int d
 language sql stable set timezone = 'UTC' as $$
   select jsonb_build_object('alert_id', a.alert_id, 'name', a.name, 'severity', a.severity,
            'state', case when a.cleared_at is null then 'active' else 'cleared' end, 'since', a.raised_at, 'text', a.text,
-           'value', a.value, 'bound', a.bound, 'subject', nullif(a.subject, ''), 'seen_at', a.seen_at,
-           'cleared_at', a.cleared_at, 'cleared_by', a.cleared_by)
+           'value', a.value, 'bound', a.bound, 'subject', nullif(a.subject, ''), 'runbook', centralcloud.runbook_of(a.name),
+           'seen_at', a.seen_at, 'cleared_at', a.cleared_at, 'cleared_by', a.cleared_by)
     from centralcloud.alert a
    where a.raised_at is not null and (a.cleared_at is null or list_alerts.recent)
    order by a.cleared_at desc nulls first, array_position('{critical,high,medium,low}'::text[], a.severity), a.raised_at, a.alert_id

@@ -60,6 +60,9 @@ select observe('dead_letters', 'q');
 select centralcloud.take_alert_notice('command', 60000) as first \gset
 select expect(:'first'::jsonb ->> 'text', 'text of q', 'what happened');
 select expect(:'first'::jsonb ->> 'kind', 'raised', 'raised');
+select expect(:'first'::jsonb ->> 'runbook', 'deploy/runbook.md#deadletters', 'what to do');
+select expect((select a ->> 'runbook' from centralcloud.list_alerts() a), 'deploy/runbook.md#deadletters', 'in the list, too');
+select expect(centralcloud.runbook_of('error_rate_breach'), 'deploy/runbook.md#breach', 'one section for all breaches');
 select expect(centralcloud.take_alert_notice('command', 60000), null, 'somebody has it');
 select expect(centralcloud.take_alert_notice('webhook', 60000) ->> 'notice_id', :'first'::jsonb ->> 'notice_id', 'each channel has its own');
 select centralcloud.settle_alert_notice((:'first'::jsonb ->> 'notice_id')::uuid, 'command', false, 'exit code 1', 0);

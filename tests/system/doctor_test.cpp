@@ -11,6 +11,7 @@
 #include <string>
 
 #include "tests/support/daemons.hpp"
+#include "tests/support/private_postgres.hpp"
 
 using namespace fleet::test;
 
@@ -74,6 +75,10 @@ TEST_CASE("doctor: a fleet that runs, then its daemons down, then the database g
 
   const auto away = coordinator_doctor(fleet, "--database.url postgresql://coordinator@127.0.0.1:1/none");
   CHECK(away.code == 1);
+  CHECK_THAT(away.of("database"), Catch::Contains("start the server"));
+  const auto wrong = private_postgres::shared().tcp_url(fleet.name, "fleet_agent-0", "wrong");
+  CHECK_THAT(agent_doctor(agent, "--database.url '" + wrong + "'").of("database"),
+             Catch::StartsWith("fail: ") && Catch::Contains("enroll agent-0 --rotate-password"));
   CHECK_THAT(away.of("database"), Catch::StartsWith("fail: "));
   CHECK_FALSE(away.answer.at("ok").as_bool());
 
@@ -91,6 +96,9 @@ TEST_CASE("doctor: configuration, files, spool and socket that are wrong") {
   const auto unknown = agent_doctor(agent, "--log.level loud");
   CHECK(unknown.code == 1);
   CHECK_THAT(unknown.of("configuration"), Catch::StartsWith("fail: ") && Catch::Contains("log.level"));
+
+  CHECK_THAT(agent_doctor(agent, "--api.listen 0.0.0.0:4101").of("address"),
+             Catch::StartsWith("fail: ") && Catch::Contains("http.token_file"));
 
   const auto config = agent.directory + "/agent.ini";
   std::ofstream(config, std::ios::app) << "[http]\ntoken_file = " << agent.directory << "/token\n";

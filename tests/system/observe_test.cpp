@@ -173,6 +173,33 @@ TEST_CASE("observe: a scrape of each daemon is what the catalogue says, and a tr
              "rollback_trigger_published"});
 }
 
+TEST_CASE("observe: counters are there before anything has happened, and while the database is away") {
+  using telemetry::catalogue::kind;
+  using telemetry::catalogue::source;
+  const auto nowhere = [](const std::string&) { return std::string("postgresql://nobody@127.0.0.1:1/none"); };
+  daemon_fleet fleet({.name = "observe_start", .agents = 1, .route = nowhere, .start = false});
+  fleet.agent(0).start();
+  fleet.coordinators[0]->start();
+  const auto check = [&fleet](const std::string& address, source other) {
+    std::string scrape;
+    const bool answered = wait_until([&] {
+      scrape = get(address, "/metrics");
+      return scrape.find("_ready 0") != std::string::npos;
+    });
+    INFO(fleet.logs());
+    REQUIRE(answered);
+    for (const auto& each : telemetry::catalogue::all) {
+      const bool from_start = each.of != kind::gauge && (each.labels.empty() || !each.from_start.empty());
+      CAPTURE(each.name);
+      if (from_start && each.from != other)
+        CHECK(scrape.find("# TYPE " + std::string(each.name) + " ") != std::string::npos);
+    }
+    CHECK(scrape.find("_events_total{event=\"publish_failed\"} 0") != std::string::npos);
+  };
+  check("unix:" + fleet.agent(0).socket, source::coordinator);
+  check(fleet.coordinator_addresses.front(), source::agent);
+}
+
 TEST_CASE("observe: a request without a trace gets one, and it is the same in both daemons") {
   daemon_fleet fleet({.name = "observe_trace",
                       .agents = 1,

@@ -3,13 +3,15 @@
 # shellcheck shell=bash
 
 base=${FLEET_DEBIAN_ROOT:-/var/tmp/fleet-debian-12} # the installed system; kept, and never changed by a test
-packages=(systemd dbus postgresql-15 git jq curl procps
-  libboost-filesystem1.81.0 libboost-json1.81.0 libboost-program-options1.81.0 libfmt9 libsqlite3-0 libprometheus-cpp-core1.0 libspdlog1.10-fmt9)
+# Also what the package depends on: a booted machine has no network.
+packages=(systemd dbus postgresql-15 git jq curl procps ca-certificates
+  libboost-filesystem1.81.0 libboost-json1.81.0 libboost-program-options1.81.0 libboost-url1.81.0 libfmt9 libsqlite3-0 libssl3
+  libprometheus-cpp-core1.0 libspdlog1.10-fmt9)
 machine='' machine_pid='' machine_cgroup=''
 
-# The base system, once.
+# The base system, once for these packages.
 make_base() {
-  [[ -e $base/.complete ]] && return 0
+  [[ $(cat "$base/.complete" 2> /dev/null) != "${packages[*]}" ]] || return 0
   rm -rf "$base"
   debootstrap --variant=minbase bookworm "$base" || return 1
   printf '#!/bin/sh\nexit 101\n' > "$base/usr/sbin/policy-rc.d" # nothing starts while it is installed
@@ -17,7 +19,7 @@ make_base() {
   in_root "$base" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${packages[@]}" || return 1
   rm "$base/usr/sbin/policy-rc.d"
   in_root "$base" systemctl mask getty.target console-getty.service getty-static.service # it has no terminals
-  touch "$base/.complete"
+  echo "${packages[*]}" > "$base/.complete"
 }
 
 in_root() { # ROOT COMMAND...

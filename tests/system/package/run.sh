@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The Debian package and the pages, tried as an operator would: on a Debian 12 of its own, booted by systemd, the package is installed, the
-# commands of deploy/README.md and deploy/runbook.md are typed in their order, units are tried, and the package is removed and purged.
+# commands of deploy/README.md, runbook.md and monitoring.md are typed in their order, units are tried, and the package is removed and purged.
 # Needs root; the network at the first run, which makes the base system (FLEET_DEBIAN_ROOT, kept). tests/run.sh package runs it.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../../.." || exit 1
@@ -87,6 +87,11 @@ credentials_stay_secret() {
   ! inside cat "/proc/$pid/environ" "/proc/$pid/cmdline" | tr '\0' '\n' | grep -F 'postgresql://' &&
     inside cat "/proc/$pid/environ" | tr '\0' '\n' | grep -x 'CREDENTIALS_DIRECTORY=/run/credentials/singularity_agent@alpha.service'
 }
+journal_knows_priorities() {
+  local lines
+  lines=$(inside journalctl -p warning -u centralcloud_daemon -o cat --no-pager | grep -E '^(warning|info|error) ') || return 1
+  grep -q '^warning ' <<< "$lines" && ! grep '^info ' <<< "$lines"
+}
 database_away_loses_nothing() {
   local answer
   inside systemctl stop postgresql@15-main
@@ -102,6 +107,7 @@ before=$(every_file)
 check "package: lintian has no error" bash -c 'command -v lintian > /dev/null || exit 0; lintian --fail-on error "$1"' lintian "$package"
 check "package: apt-get installs it with what it depends on" inside apt-get install -y "/root/${package##*/}"
 check "package: nothing runs and nothing is enabled after it" nothing_is_enabled
+check "package: links between the installed pages lead somewhere" tests/links.sh "$machine/root/usr/share/doc/fleet-control" '^(\.\./)?tests/'
 check "page: every command of deploy/README.md" type_page deploy/README.md
 check "unit: credentials stand in no environment and no command line" credentials_stay_secret
 check "unit: what comes in while the database is away is kept, and goes on" database_away_loses_nothing
@@ -110,8 +116,10 @@ inside sh -c 'psql -X -q "$(cat /etc/credstore/centralcloud_daemon.database_url)
 select quantumflow.publish('votes_for_consensus_queue', '{"type": "vote", "proposal_id": "x"}') from generate_series(1, 2);
 SQL
 dead() { inside sh -c "PGFLOW_DATABASE_URL=\$(cat /etc/credstore/centralcloud_daemon.database_url) centralcloud_daemon dlq list --json" | jq -e 'length == 2' > /dev/null; }
+check "unit: the journal has warnings as warnings, and only those" journal_knows_priorities
 check "a message that can never be right is a dead letter" wait_for 20 dead
 check "page: every command of deploy/runbook.md" type_page deploy/runbook.md
+check "page: every command of deploy/monitoring.md" type_page deploy/monitoring.md
 check "unit: the watchdog replaces a coordinator that hangs" watchdog_replaces_one_that_hangs
 check "unit: a wrong configuration is told, and not tried again" wrong_configuration_is_not_retried
 

@@ -91,6 +91,12 @@ TEST_CASE("doctor: who answers where the daemon should") {
   CHECK_THAT(examine(http("200 OK", R"({"ready": true, "missing": []})")), Catch::StartsWith("ok: runs and is ready"));
   CHECK_THAT(examine(http("503 Busy", R"({"ready": false, "missing": [{"name": "database", "reason": "away"}]})")),
              Catch::StartsWith("warn: runs at") && Catch::EndsWith("is not ready: database: away"));
+  const auto* outage = R"({"ready": false, "missing": [{"name": "database", "reason": "away"},
+    {"name": "worker a", "reason": "away for 3 s"}, {"name": "worker b", "reason": "away for 5 s"}, {"name": "schema"}]})";
+  CHECK_THAT(examine(http("503 Busy", outage)),
+             Catch::EndsWith("not ready: database: away; schema; 2 workers wait for it"));
+  CHECK_THAT(examine(http("503 Busy", R"({"ready": false, "missing": [{"name": "worker a", "reason": "a defect"}]})")),
+             Catch::EndsWith("not ready: worker a: a defect"));
   CHECK_THAT(examine(http("200 OK", "hello")), Catch::StartsWith("fail: another program answers"));
   CHECK_THAT(examine("SSH-2.0-OpenSSH\r\n"), Catch::StartsWith("warn: does not run: "));
 }

@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "common/daemon/database_note.hpp"
 #include "common/daemon/service_manager.hpp"
 
 using namespace fleet;
@@ -212,4 +213,23 @@ TEST_CASE("run loop: a loop that hangs, or a worker that is stuck, starves the w
     return line.find("votes/0 has not turned") != std::string::npos;
   });
   CHECK(told == 1);
+}
+
+TEST_CASE("database note: readiness and the service manager's status follow the database, told once a change") {
+  notify_socket manager;
+  telemetry::health_state health;
+  daemon::run_loop(quiet(), [&](daemon::loop& loop) -> asio::awaitable<void> {
+    daemon::database_note note(loop, health, "working");
+    note("");
+    CHECK(health.ready());
+    note("refused");
+    note("refused again");
+    CHECK(health.missing().at(0).reason == "refused again");
+    note("");
+    CHECK(health.ready());
+    co_return;
+  });
+  const auto told = manager.received();
+  CHECK(count_of(told, "READY=1\nSTATUS=waiting for the database") == 1);
+  CHECK(count_of(told, "READY=1\nSTATUS=working") == 1);
 }

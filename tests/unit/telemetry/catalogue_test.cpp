@@ -65,6 +65,7 @@ TEST_CASE("catalogue: names are unique and follow the conventions, labels hold n
         CHECK_NOTHROW(registry.get_gauge(name, help));
         break;
       case catalogue::kind::histogram:
+      case catalogue::kind::wait_histogram:
         CHECK_NOTHROW(registry.get_histogram(name, help));
         CHECK(name.ends_with("_seconds"));
         break;
@@ -77,6 +78,31 @@ TEST_CASE("catalogue: a metric of another kind is refused") {
   CHECK_THROWS_AS(registry.gauge_of("process_cpu_seconds_total"), std::invalid_argument);
   CHECK_THROWS_AS(registry.counter_of("process_open_fds"), std::invalid_argument);
   CHECK_THROWS_AS(registry.histogram_of("process_open_fds"), std::invalid_argument);
+}
+
+TEST_CASE("catalogue: what is known beforehand is there from the start, at zero, of the one daemon") {
+  metrics registry;
+  registry.begin(catalogue::source::agent);
+  const auto text = registry.exposition();
+  for (const auto& each : catalogue::all) {
+    const std::string name(each.name);
+    CAPTURE(name);
+    const bool known = each.of != catalogue::kind::gauge && each.from != catalogue::source::coordinator &&
+                       (each.labels.empty() || !each.from_start.empty());
+    CHECK((text.find("# TYPE " + name + " ") != std::string::npos) == known);
+  }
+  const auto has = [&text](const std::string& line) { return text.find(line + "\n") != std::string::npos; };
+  CHECK(has("singularity_spooled_total 0"));
+  CHECK(has("singularity_votes_total{by=\"person\",vote=\"reject\"} 0"));
+  CHECK(has("singularity_rollbacks_total{outcome=\"rollback_failed\",reason=\"operator\"} 0"));
+  CHECK(has("singularity_execution_seconds_count 0"));
+  CHECK(text.find("singularity_execution_seconds_bucket{le=\"3600\"} 0") != std::string::npos);
+
+  metrics of_coordinator;
+  of_coordinator.begin(catalogue::source::coordinator);
+  const auto decisions = of_coordinator.exposition();
+  CHECK(decisions.find("centralcloud_decisions_total{rule=\"timeout\",status=\"rejected\"} 0") != std::string::npos);
+  CHECK(decisions.find("centralcloud_decisions_total{rule=\"timeout\",status=\"approved\"}") == std::string::npos);
 }
 
 TEST_CASE("catalogue: the alerting rules and their tests name only what there is") {

@@ -48,6 +48,18 @@ TEST_CASE("log: a JSON line holds level, event, message and typed fields") {
   CHECK(line.contains("time"));
 }
 
+TEST_CASE("log: for the journal a line begins with its priority, whatever its format") {
+  auto options = GENERATE(text(), json());
+  options.with_priority = true;
+  captured out(options);
+  out.log.error("e", "m");
+  out.log.warning("e", "m");
+  out.log.info("e", "<0>m");
+  out.log.debug("e", "m");
+  REQUIRE(out.lines.size() == 4);
+  for (std::size_t i = 0; i < 4; ++i) CHECK(out.lines[i].starts_with(std::vector{"<3>", "<4>", "<6>", "<7>"}[i]));
+}
+
 TEST_CASE("log: hostile strings leave one valid line") {
   const std::string hostile =
       GENERATE(as<std::string>{}, std::string("a\nlevel=error \"x\""), std::string("\xff\xfe\xc3"),
