@@ -41,9 +41,10 @@ class raw final : public subject {
         load, [&] { return form_ == raw_form::copy ? copy_call(url(), load.batch) : insert_call(url(), load.batch); });
   }
 
-  /// Of a load at a rate, one row a call: from the call to its answer, which no durable queue can be faster than.
+  /// One row a call, with nobody to consume it: what the machine gives. Its delay is from the call to its answer, which
+  /// no durable queue can be faster than, and its pace is that of the disk.
   std::optional<flow_result> flow(const flow_load& load) override {
-    if (form_ == raw_form::copy || load.per_second == 0 || load.batch != 1) return std::nullopt;
+    if (form_ == raw_form::copy || load.batch != 1) return std::nullopt;
     flow_clock* clock = nullptr;
     std::mutex one_at_a_time;
     const auto open = [&]() -> publish_call {

@@ -111,7 +111,7 @@ void measure_produce_and_consume(const bench& on) {
   for (int round = 0; on.begins(round); ++round) {
     for (const int batch : {1, 100}) {
       for (auto* const queue : on.of_round(round)) {
-        if (queue->name() == "pgq_1s_ticks") continue;
+        if (queue->name() == "pgq_1s_ticks" || queue->name() == "raw") continue;
         attempt(on, "produce + consume, " + queue->name(), [&] {
           queue->renew();
           const auto before = work_of(on, *queue);
