@@ -32,11 +32,14 @@ create table quantumflow.stream (
 create table quantumflow.cursor (
   cursor_id      int generated always as identity primary key,
   stream_id      int not null references quantumflow.stream,
+  queue_id       int not null references quantumflow.queue,  -- the stream's
   consumer_group text not null check (length(consumer_group) between 1 and 200),
   created_at     timestamptz not null default clock_timestamp(),
   skipped        bigint not null default 0,  -- messages of the stream that are not for it: it came later
   retired_at     timestamptz,  -- an instance that fell silent: nothing is kept for it until it subscribes or takes again
   unique (stream_id, consumer_group));
+-- What a take begins with: through the queue's streams, each would look at those of all instances.
+create index on quantumflow.cursor (consumer_group, queue_id);
 
 -- Where a cursor stands: the row with the highest seq. Appended, never updated, so that a snapshot held open for hours
 -- does not make every take walk over dead versions of one row; trim_positions() deletes the older ones. cursor_id references

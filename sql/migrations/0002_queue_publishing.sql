@@ -27,7 +27,8 @@ create function quantumflow.add_cursor(stream_id int, consumer_group text, from_
 language plpgsql as $$
 declare new_id int;
 begin
-  insert into quantumflow.cursor (stream_id, consumer_group) values (add_cursor.stream_id, add_cursor.consumer_group)
+  insert into quantumflow.cursor (stream_id, queue_id, consumer_group)
+    select s.stream_id, s.queue_id, add_cursor.consumer_group from quantumflow.stream s where s.stream_id = add_cursor.stream_id
     on conflict do nothing returning cursor_id into new_id;
   if new_id is not null then
     insert into quantumflow.cursor_position (cursor_id, seq, done, taken) values (new_id, 1, quantumflow.beginning(), 0);

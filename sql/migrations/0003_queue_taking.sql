@@ -37,7 +37,7 @@ comment on function quantumflow.subscribe is
 create view quantumflow.reader as
   select q.name as queue_name, q.queue_id, q.ordering_key, s.stream_id, s.recipient, s.lane, s.wake_id, c.cursor_id, c.consumer_group,
          c.retired_at
-    from quantumflow.cursor c join quantumflow.stream s using (stream_id) join quantumflow.queue q using (queue_id);
+    from quantumflow.cursor c join quantumflow.stream s using (stream_id) join quantumflow.queue q on q.queue_id = c.queue_id;
 
 -- What each reader has to take. A view, so that one look at all lanes of a group is one plan, and that is kept; in functions
 -- that pin the index scans. Takes no lock and no xid.

@@ -20,7 +20,7 @@ begin
     select c.cursor_id, m.xid, m.msg_id, quantumflow.payload_of(m.body) #>> q.ordering_key, m.enqueued_at, m.body, 0, clock_timestamp(),
            pg_current_xact_id()
       from quantumflow.cursor c
-      join quantumflow.stream s using (stream_id) join quantumflow.queue q using (queue_id)
+      join quantumflow.stream s using (stream_id) join quantumflow.queue q on q.queue_id = c.queue_id
       join quantumflow.cursor_position before on before.cursor_id = c.cursor_id and before.seq = hand.seq
       join quantumflow.cursor_position after on after.cursor_id = c.cursor_id and after.seq = hand.seq + 1
       cross join lateral (
@@ -63,8 +63,7 @@ declare
     'error', left(coalesce(error, 'unknown'), 4000)));
 begin
   perform quantumflow.check_cursor(r.cursor_id);
-  select t.* into q from quantumflow.cursor c join quantumflow.stream s using (stream_id)
-    join quantumflow.queue t using (queue_id) where c.cursor_id = r.cursor_id;
+  select t.* into q from quantumflow.cursor c join quantumflow.queue t using (queue_id) where c.cursor_id = r.cursor_id;
   if r.attempts >= coalesce(max_retries, q.max_retries) then
     perform quantumflow.bury(r, 'retries_exhausted', history);
     return;

@@ -150,7 +150,7 @@ begin
 end $$;
 
 -- By name. after: the last instance of the page before. waiting: messages that it has not taken, counted up to 1000. The page's
--- cursors are looked up at once: there is no index by group, and a look for each instance would read all of them each time.
+-- cursors are looked up first, so that only their messages are read and not the whole log once an instance.
 create function centralcloud.list_instances(fresh_ms bigint, max int default 1000, after text default null)
 returns setof jsonb language sql stable set timezone = 'UTC' as $$
   with page as materialized (

@@ -74,5 +74,5 @@ select retry_dlq_message(id) as retried from list_dlq_messages() where payload -
 begin;
 select expect(take_some('gone'), '5', 'and retried by hand');
 commit;
-select expect((select retired_at is null from cursor c join stream using (stream_id) join queue q using (queue_id)
+select expect((select retired_at is null from cursor c join stream using (stream_id) join queue q on q.queue_id = c.queue_id
                 where q.name = 'voting_requests_queue' and consumer_group = 'gone'), true, 'a reader as before');

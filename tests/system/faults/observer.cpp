@@ -77,7 +77,7 @@ void observer::look_at_retries(sql_session& sql) {
   try {
     const auto failed = sql.query(
         "select t.msg_id, q.name, t.attempts, t.errors::text from quantumflow.retry t join quantumflow.cursor c using "
-        "(cursor_id) join quantumflow.stream s using (stream_id) join quantumflow.queue q using (queue_id) "
+        "(cursor_id) join quantumflow.queue q using (queue_id) "
         "where t.attempts > 0 and not t.body::jsonb ? 'poison' and t.taken_by is null limit 10");
     for (const auto& row : failed) {
       entry made{.kind = "note", .op = "attempt_charged", .subject = std::string(row.text(std::size_t{0}))};
