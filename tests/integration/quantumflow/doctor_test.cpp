@@ -71,7 +71,8 @@ class pooler {
     } catch (const std::exception&) {
       WARN("the pooler had ended already");
     }
-    std::filesystem::remove_all(directory_);
+    std::error_code ignored;  // it may be taking its own files away
+    std::filesystem::remove_all(directory_, ignored);
   }
   pooler(const pooler&) = delete;
   pooler& operator=(const pooler&) = delete;
