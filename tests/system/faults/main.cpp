@@ -1,8 +1,13 @@
 // The fault suite. Without options: its test cases, of which one is a short run. With options: a run of its own.
 #define CATCH_CONFIG_RUNNER
+#include <unistd.h>
+
 #include <boost/program_options.hpp>
 #include <catch2/catch.hpp>
+#include <cstdlib>
 #include <iostream>
+#include <string>
+#include <vector>
 
 #include "tests/system/faults/campaign.hpp"
 #include "tests/system/faults/variants.hpp"
@@ -33,9 +38,20 @@ int run_variants(const options::variables_map& given) {
   return faults::try_variants(only, given["seed"].as<std::uint64_t>()) == 0 ? 0 : 1;
 }
 
+/// A run must not depend on who starts it: PGOPTIONS with `synchronous_commit=off` loses acknowledged messages, say.
+void forget_libpq_environment() {
+  std::vector<std::string> names;
+  for (char** each = environ; *each != nullptr; ++each) {
+    const std::string variable = *each;
+    if (variable.starts_with("PG")) names.push_back(variable.substr(0, variable.find('=')));
+  }
+  for (const auto& name : names) ::unsetenv(name.c_str());
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  forget_libpq_environment();
   options::options_description known("fault_tests [test case]..., or");
   auto add = known.add_options();
   add("minutes", options::value<int>(), "a run of so many minutes");
