@@ -39,6 +39,7 @@ struct loop::state {
   asio::io_context& io;
   async::stop_source stop;
   asio::signal_set signals;
+  bool has_run = false;
   asio::steady_timer grace;
   asio::steady_timer limit;
   asio::cancellation_signal watchdog;
@@ -140,7 +141,13 @@ void loop::state::finish(std::exception_ptr thrown) {
 }
 
 loop::loop(run_options options) : io_(1), state_(std::make_unique<state>(std::move(options), io_)) {}
-loop::~loop() = default;
+loop::~loop() {
+  const bool has_run = state_->has_run;
+  state_.reset();
+  if (!has_run) return;
+  // The process is leaving, as it was asked to: a signal that comes now must not end it as if it had crashed.
+  for (const int number : {SIGTERM, SIGINT, SIGHUP}) ::signal(number, SIG_IGN);  // NOLINT(cert-err33-c)
+}
 
 async::stop_token loop::stop_token() const {
   return state_->stop.token();
@@ -162,6 +169,7 @@ void loop::request_stop(const std::string& reason, int exit_code) {
 
 int loop::run(std::function<asio::awaitable<void>(loop&)> main) {
   auto& inside = *state_;
+  inside.has_run = true;
   inside.signals.add(SIGTERM);
   inside.signals.add(SIGINT);
   inside.signals.add(SIGHUP);

@@ -19,7 +19,7 @@ int next_batch_size(const pace_limits& limits, int asked, std::size_t handled, s
 
 /// How long to wait before the next batch. Under a stream of single messages a few milliseconds gather many into one
 /// commit; a batch that was full, a lone message and a slow stream wait for nothing. `since_last`: from the begin of
-/// this batch back to the begin of the one before.
+/// this batch back to the begin of the one before; the rate is taken over no less than the linger.
 std::chrono::milliseconds linger_before_next(const pace_limits& limits, int asked, std::size_t handled,
                                              std::chrono::nanoseconds since_last);
 

@@ -86,6 +86,14 @@ TEST_CASE("run loop: main's end is the end, with its exit code") {
         }) == 1);
 }
 
+TEST_CASE("run loop: a signal that comes after the end does not end the leaving process as if it had crashed") {
+  const int number = GENERATE(SIGTERM, SIGINT, SIGHUP);
+  CHECK(daemon::run_loop(quiet(), [](daemon::loop&) -> asio::awaitable<void> { co_return; }) == 0);
+  CHECK(::raise(number) == 0);
+  // As it was: children of this program would inherit it.
+  CHECK(::signal(number, SIG_DFL) == SIG_IGN);
+}
+
 TEST_CASE("run loop: a first signal is a soft stop and the exit is clean") {
   const int number = GENERATE(SIGTERM, SIGINT);
   bool soft = false;
