@@ -23,7 +23,7 @@ namespace {
 using std::chrono::milliseconds;
 
 /// While publishers are under way the flag cannot be raised: look again this soon, doubling up to the second.
-constexpr milliseconds shortest_look{1};
+constexpr milliseconds shortest_look{5};
 constexpr milliseconds longest_look{50};
 
 constexpr milliseconds proof_interval{30'000};
