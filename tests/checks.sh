@@ -3,17 +3,8 @@
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 
-passed=0 failed=0
-check() { # name, command...
-  local name=$1 output
-  shift
-  if output=$("$@" 2>&1); then
-    passed=$((passed + 1))
-  else
-    failed=$((failed + 1))
-    printf 'FAILED %s\n%s\n' "$name" "$output"
-  fi
-}
+# shellcheck source=tests/support/cases.sh
+source tests/support/cases.sh
 
 code_is_formatted() {
   find common singularity_agent centralcloud_daemon sql tests \( -name '*.cpp' -o -name '*.hpp' \) -print0 |
@@ -112,5 +103,4 @@ check "systemd: users and directories can be made" users_and_directories_are_val
 check "pages: every link leads somewhere" ./tests/links.sh .
 check "pages: the shell reads every block marked sh" pages_parse
 
-echo "test cases: $((passed + failed)) | $passed passed | $failed failed"
-[[ $failed -eq 0 ]]
+summary

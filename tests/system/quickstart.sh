@@ -4,22 +4,12 @@
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
 
-passed=0 failed=0 ours=no
-check() { # name, command...
-  local name=$1 output begun=$SECONDS
-  shift
-  if output=$("$@" 2>&1); then
-    passed=$((passed + 1))
-    printf 'ok %s (%s s)\n' "$name" $((SECONDS - begun))
-  else
-    failed=$((failed + 1))
-    printf 'FAILED %s\n%s\n' "$name" "$(tail -n 60 <<< "$output")"
-  fi
-}
+# shellcheck source=tests/support/cases.sh
+source tests/support/cases.sh
+ours=no
 finish() {
   [[ $ours == no ]] || ./deploy/quickstart.sh --stop > /dev/null 2>&1
-  echo "test cases: $((passed + failed)) | $passed passed | $failed failed"
-  [[ $failed -eq 0 ]]
+  summary
 }
 trap 'finish; exit' EXIT
 trap 'exit 130' INT TERM

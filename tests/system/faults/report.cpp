@@ -70,8 +70,8 @@ std::string report(const report_parts& of, sql_session& admin) {
            max((detail ->> 'cpu_percent')::numeric)::numeric(8, 1), (max((detail ->> 'rss_kib')::numeric) / 1024)::numeric(8, 1),
            max((detail ->> 'descriptors')::int), max((detail ->> 'log_bytes_per_second')::numeric)::numeric(10, 0)
       from faults.history where kind = 'resource' group by op, split_part(who, '-', 1) order by 1, 2)");
-  text += fmt::format("invariants held: {} of {}, violations: {}\n", of.violations == 0 ? of.invariants : 0,
-                      of.invariants, of.violations);
+  text += fmt::format("invariants held: {} of {}, violations: {}\n", of.invariants - of.broken, of.invariants,
+                      of.violations);
   return text;
 }
 

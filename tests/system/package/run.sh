@@ -8,22 +8,11 @@ build=${FLEET_BIN_DIR:-$PWD/build/bin}/..
 # shellcheck source=tests/system/package/machine.sh
 source tests/system/package/machine.sh
 
-passed=0 failed=0
-check() { # name, command...
-  local name=$1 output begun=$SECONDS
-  shift
-  if output=$("$@" 2>&1); then
-    passed=$((passed + 1))
-    printf 'ok %s (%s s)\n' "$name" $((SECONDS - begun))
-  else
-    failed=$((failed + 1))
-    printf 'FAILED %s\n%s\n' "$name" "$(tail -n 60 <<< "$output")"
-  fi
-}
+# shellcheck source=tests/support/cases.sh
+source tests/support/cases.sh
 finish() {
   remove_machine
-  echo "test cases: $((passed + failed)) | $passed passed | $failed failed"
-  [[ $failed -eq 0 ]]
+  summary
 }
 give_up() { echo "FAILED $1"; failed=$((failed + 1)); exit 1; }
 trap 'finish; exit' EXIT
