@@ -310,7 +310,7 @@ std::vector<notification> connection::take_notifications() {
   return taken;
 }
 
-asio::awaitable<void> connection::wait_notification(milliseconds timeout, async::stop_token stop) {
+asio::awaitable<bool> connection::wait_notification(milliseconds timeout, async::stop_token stop) {
   state& on = *state_;
   const turn<state> mine(on);
   on.arm(timeout);
@@ -321,6 +321,7 @@ asio::awaitable<void> connection::wait_notification(milliseconds timeout, async:
     if (end == wire::wait_end::interrupted) throw boost::system::system_error(asio::error::operation_aborted);
     if (!on.line.consume()) throw error_of(on.line.get(), "waiting for notifications");
   }
+  co_return !on.line.notifications.empty();
 }
 
 std::string quote_identifier(std::string_view name) {

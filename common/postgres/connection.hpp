@@ -63,9 +63,9 @@ class connection {
   /// Notifications that arrived so far, oldest first. At most 10000 are kept, later ones are dropped (a notification
   /// says "look again", and so do the kept ones).
   std::vector<notification> take_notifications();
-  /// Returns when there are notifications to take, at the timeout, or at a soft stop. Throws `sql_error` when the
-  /// connection is lost.
-  boost::asio::awaitable<void> wait_notification(std::chrono::milliseconds timeout, async::stop_token stop = {});
+  /// True: there are notifications to take. False: the time is over, or a soft stop is requested. Throws `sql_error`
+  /// when the connection is lost.
+  boost::asio::awaitable<bool> wait_notification(std::chrono::milliseconds timeout, async::stop_token stop = {});
 
  private:
   struct state;

@@ -77,9 +77,9 @@ asio::awaitable<void> listener::wait(connection& on, async::stop_token stop) {
   interrupt_.emplace(executor_);
   const auto token = interrupt_->token();
   const auto chained = stop.on_soft([this] { interrupt_->request_soft(); });
-  co_await on.wait_notification(timing_.ping_interval, token);
+  const bool heard = co_await on.wait_notification(timing_.ping_interval, token);
   // A connection that died without a word looks just like silence.
-  if (!token.soft_requested()) co_await on.query("select 1", params(), timing_.ping_timeout);
+  if (!heard && !token.soft_requested()) co_await on.query("select 1", params(), timing_.ping_timeout);
 }
 
 asio::awaitable<void> listener::run_commands(connection& on) {

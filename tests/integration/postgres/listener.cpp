@@ -58,6 +58,9 @@ TEST_CASE("listener: hears its channels, comes back after its session is termina
   REQUIRE(on.until([&] { return on.states == "+"; }));
   server.psql("notify first, 'a'; notify \"odd \"\"name\"\"\", 'b'; notify other, 'c'");
   CHECK(on.until([&] { return on.heard == "first=a;odd \"name\"=b;"; }));
+  // It answers by being told: a ping is for silence, and would keep the one who is woken waiting.
+  CHECK_THAT(server.psql("select query from pg_stat_activity where application_name = 'listener_test'"),
+             Catch::StartsWith("listen "));
 
   server.psql("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'listener_test'");
   REQUIRE(on.until([&] { return on.states == "+-+"; }));
