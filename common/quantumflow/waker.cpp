@@ -22,7 +22,8 @@ namespace {
 
 using std::chrono::milliseconds;
 
-/// While publishers are under way the flag cannot be raised: look again this soon, doubling up to the second.
+/// While a publisher holds its transaction open the flag cannot be raised: look again this soon, doubling up to the
+/// second.
 constexpr milliseconds shortest_look{5};
 constexpr milliseconds longest_look{50};
 
@@ -205,7 +206,9 @@ boost::asio::awaitable<std::optional<milliseconds>> waker::state::lie_down(gate&
   } else {
     // Set while the statement is under way, so that a second sleeper does not take the lock a second time.
     at.flag = gate::flag_state::raised;
-    const auto rows = co_await listener.execute("select * from quantumflow.lie_down($1, $2)", std::move(arguments));
+    // Once only: where one holds its transaction open, the session has other gates to serve.
+    arguments.add(at.look == shortest_look);
+    const auto rows = co_await listener.execute("select * from quantumflow.lie_down($1, $2, $3)", std::move(arguments));
     const auto flag = rows.front().get<std::string>("flag");
     if (current == session) at.flag = flag_of(flag);
     work_ms = rows.front().get<std::optional<std::int64_t>>("work_ms");

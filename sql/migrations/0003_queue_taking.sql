@@ -77,11 +77,23 @@ begin
    where w.queue_name = next_work_ms.queue and w.consumer_group = next_work_ms.consumer_group);
 end $$;
 
+-- Raises a flag on which publishers are under way: waits for their commits, which are microseconds away unless one of them holds
+-- a transaction open. Whoever wants to publish meanwhile finds a waiter and notifies. False after 10 ms; those who took the
+-- waiter for a sleeper are told to look for themselves.
+create function quantumflow.await_publishers(wake_id int) returns boolean language plpgsql set lock_timeout = '10ms' as $$
+begin
+  perform pg_advisory_lock(quantumflow.wake_lock_class(), wake_id);
+  return true;
+exception when lock_not_available then
+  perform pg_notify(quantumflow.wake_channel(wake_id), '');
+  return false;
+end $$;
+
 -- The group lies down on the queue: raises the flag that makes publishers notify, in the caller's session, then looks once
 -- more. flag: "raised", to be lowered with get_up in the same session when nobody of it sleeps any more; "covered": another
 -- session has raised it and will get the same notification; "busy": publishers are under way who could still believe that
--- nobody sleeps; look again soon.
-create function quantumflow.lie_down(queue text, consumer_group text, out flag text, out work_ms bigint)
+-- nobody sleeps; look again soon. patient: await them first, if it takes no longer than 10 ms.
+create function quantumflow.lie_down(queue text, consumer_group text, patient boolean, out flag text, out work_ms bigint)
 language plpgsql as $$
 declare
   ids int[] := array(select distinct r.wake_id from quantumflow.reader r
@@ -97,7 +109,7 @@ begin
       held := held || id;
     elsif pg_try_advisory_lock_shared(quantumflow.wake_lock_class(), id) then
       perform pg_advisory_unlock_shared(quantumflow.wake_lock_class(), id);
-      flag := 'busy';
+      if patient and flag = 'raised' and quantumflow.await_publishers(id) then held := held || id; else flag := 'busy'; end if;
     elsif flag = 'raised' then
       flag := 'covered';
     end if;

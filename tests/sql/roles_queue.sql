@@ -34,7 +34,7 @@ select refused($$select quantumflow.subscribe('rollback_triggers_queue', 'beta')
 select refused($$select quantumflow.subscribe('voting_requests_queue', 'centralcloud')$$, 'takes as itself only');
 select refused($$select quantumflow.subscribe('votes_for_consensus_queue', 'alpha')$$, 'instances do not take from');
 select refused($$select quantumflow.subscribe('voting_requests_queue', null)$$, 'takes as itself only');
-select refused($$select quantumflow.lie_down('rollback_triggers_queue', 'beta')$$, 'takes as itself only');
+select refused($$select quantumflow.lie_down('rollback_triggers_queue', 'beta', false)$$, 'takes as itself only');
 select refused($$select quantumflow.get_up('rollback_triggers_queue', 'beta')$$, 'takes as itself only');
 select refused($$select quantumflow.next_work_ms('rollback_triggers_queue', 'beta')$$, 'takes as itself only');
 select refused($$select quantumflow.wake_channels('rollback_triggers_queue', 'beta')$$, 'takes as itself only');

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <map>
 #include <stdexcept>
+#include <string_view>
 #include <thread>
 
 #include "tests/bench/queue_bench/sections.hpp"
@@ -55,6 +56,18 @@ plan quick_plan() {
   made.fan_out_duration = milliseconds(500);
   made.disk_messages = 100'000;
   return made;
+}
+
+void print_help() {
+  fmt::print(
+      "queue_bench [--quick | --long] [--only SECTION]... [--json FILE] [--rivals FOLDER]\n"
+      "  --quick    half a minute, for a first look        --long  also five minutes of steady load\n"
+      "  --only     one of:");
+  for (const auto& each : sections()) fmt::print(" {}", each.name);
+  fmt::print(
+      "\n"
+      "  --json     also writes the figures there\n"
+      "  --rivals   where graphile-worker and pg-boss are installed (tests/bench/queue_bench.sh does that)\n");
 }
 
 arguments parse(int argc, char** argv) {
@@ -169,6 +182,10 @@ void run(const arguments& given) {
 
 int main(int argc, char** argv) {
   arguments given;
+  if (argc == 2 && (std::string_view(argv[1]) == "--help" || std::string_view(argv[1]) == "-h")) {
+    print_help();
+    return 0;
+  }
   try {
     given = parse(argc, argv);
   } catch (const std::invalid_argument& wrong) {

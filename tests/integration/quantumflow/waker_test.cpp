@@ -7,6 +7,85 @@
 using namespace fleet;
 using namespace fleet::test;
 
+namespace {
+
+/// A queue of one lane on which a publish is under way, and what its sleepers see.
+class publish_under_way {
+ public:
+  explicit publish_under_way(queue_fixture& in)
+      : fleet_(in), publisher_(run(in.io, in.pool.acquire())), other_(run(in.io, in.pool.acquire())) {
+    fleet_.psql("select quantumflow.declare_queue('one_lane', 'lanes', '{key}', 1, 'sleepers')");
+    const auto channel = ask(*other_, "select quantumflow.wake_channels('one_lane', 'sleepers')");
+    ask(*other_, "listen " + channel);
+  }
+  void begin() {
+    ask(*publisher_, "begin");
+    ask(*publisher_, R"(select quantumflow.publish('one_lane', '{"n": 1}'::text, null, 'k')::text)");
+  }
+  void commit() { ask(*publisher_, "commit"); }
+  std::string lie_down(bool patient) {
+    return fleet_.psql(std::string("select flag from quantumflow.lie_down('one_lane', 'sleepers', ") +
+                       (patient ? "true)" : "false)"));
+  }
+  /// Commits as soon as somebody waits for it, and gives the flag; `waited`: whether somebody was seen.
+  std::string lie_down_and_commit(bool& waited) {
+    std::string flag;
+    auto sleeper = run(fleet_.io, fleet_.pool.acquire());
+    const auto call = [&]() -> boost::asio::awaitable<void> {
+      const auto rows =
+          co_await sleeper->query("select flag from quantumflow.lie_down('one_lane', 'sleepers', true) lain");
+      flag = rows.single().get<std::string>(0);
+      co_await sleeper->query("select quantumflow.get_up('one_lane', 'sleepers')");
+    };
+    boost::asio::co_spawn(fleet_.io, call(), boost::asio::detached);
+    while (flag.empty() && !waited)
+      waited = ask(*other_, "select count(*)::text from pg_locks where locktype = 'advisory' and not granted") == "1";
+    commit();
+    run_until(fleet_.io, [&] { return !flag.empty(); });
+    return flag;
+  }
+  bool notified(std::chrono::milliseconds within) { return run(fleet_.io, other_->wait_notification(within)); }
+
+ private:
+  std::string ask(postgres::connection& on, std::string sql) {
+    const auto rows = run(fleet_.io, on.query(std::move(sql)));
+    return rows.empty() ? std::string() : rows[0].get<std::string>(0);
+  }
+
+  queue_fixture& fleet_;
+  postgres::lease publisher_, other_;
+};
+
+}  // namespace
+
+TEST_CASE(
+    "waker: who lies down while a publish is under way waits for its commit, and then sleeps on the raised flag") {
+  queue_fixture fleet("waker_patient");
+  publish_under_way queue(fleet);
+  bool waited = false;
+  std::string flag;
+  // A busy machine may keep the commit longer than the wait lasts.
+  for (int attempt = 0; attempt < 50 && !(waited && flag == "raised"); ++attempt) {
+    waited = false;
+    queue.begin();
+    flag = queue.lie_down_and_commit(waited);
+  }
+  CHECK(waited);
+  CHECK(flag == "raised");
+}
+
+TEST_CASE("waker: a publish that stays open is not waited for, and who took the waiter for a sleeper is told") {
+  queue_fixture fleet("waker_impatient");
+  publish_under_way queue(fleet);
+  queue.begin();
+  CHECK(queue.lie_down(false) == "busy");
+  CHECK_FALSE(queue.notified(std::chrono::milliseconds(50)));
+  CHECK(queue.lie_down(true) == "busy");
+  CHECK(queue.notified(std::chrono::seconds(10)));
+  queue.commit();
+  CHECK(queue.lie_down(true) == "raised");
+}
+
 TEST_CASE("waker: a session that may LISTEN but gets nothing is found out, and sleeps are short then") {
   queue_fixture fleet("waker_deaf");
   // As behind a transaction pooler: LISTEN is taken, and what is sent arrives somewhere else. Here, another database.
