@@ -257,14 +257,15 @@ begin
 end $$;
 
 -- A sample that a caller reports of one of its proposals. Answers recorded, unknown, or the state in which none is
--- expected.
+-- expected. Takes the proposal's lock, as everything does that records a sample of it: they are numbered in the order in
+-- which they become visible, so that none can go out behind a later one.
 create function singularity.report_metrics(instance_id text, proposal_id text, metrics jsonb) returns text
 language plpgsql as $$
 declare current text;
 begin
   perform quantumflow.check_instance(instance_id);
   select p.status into current from singularity.proposal p
-   where p.instance_id = report_metrics.instance_id and p.proposal_id = report_metrics.proposal_id;
+   where p.instance_id = report_metrics.instance_id and p.proposal_id = report_metrics.proposal_id for no key update;
   if current is null then return 'unknown'; end if;
   if current not in ('executing', 'applied') then return current; end if;
   perform singularity.record_sample(instance_id, proposal_id,

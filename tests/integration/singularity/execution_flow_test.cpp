@@ -59,6 +59,26 @@ TEST_CASE("execution_flow: what agents tell of their type goes out with its watc
   CHECK(with.ask("select metrics_after ->> 'error_rate' from singularity.sample where status = 'monitoring'") == "0.5");
 }
 
+TEST_CASE("samples: two of one proposal that are taken at once become visible in the order of their numbers") {
+  agent_fixture with("agent_flow_order");
+  with.approve("p1");
+  REQUIRE(with.execute());
+  with.report_all();
+  const std::string report = "select singularity.report_metrics('agent-1', 'p1', '{\"error_rate\": 0.5}')";
+  const std::string watch = "select singularity.record_watch('agent-1', 'p1', '{\"error_rate\": 0.5}', 20)";
+  for (const auto& later : {report, watch}) {
+    const auto meanwhile = [&](postgres::transaction& open) -> boost::asio::awaitable<void> {
+      co_await open.query(report);
+      // Not committed yet: a later one that went first would be sent first.
+      with.psql("do $$ begin set local lock_timeout = '100ms'; perform (" + later +
+                "); exception when lock_not_available then null; end $$");
+      CHECK(with.ask("select count(*) from singularity.sample where message_id is null") == "0");
+    };
+    test::run(with.io, agent::transact(with.pool, meanwhile));
+    with.report_all();
+  }
+}
+
 TEST_CASE("execution_flow: a change that does not pass its verification is undone and failed") {
   agent_fixture with("agent_flow_verify", "grep -q one b.txt");
   const auto before = with.git.tree();
