@@ -25,6 +25,9 @@ constexpr auto tables = R"(
 
 constexpr auto columns = "sequence, kind, key, body, may_be_dropped, checksum";
 
+/// Bytes that a batch of entries has, unless its first has more.
+constexpr std::uint64_t read_at_once = 1U << 20;
+
 std::int64_t checksum_of(const spool_entry& of) {
   boost::crc_32_type crc;
   for (const auto* part : {&of.kind, &of.key, &of.body}) {
@@ -266,20 +269,22 @@ base::result<std::int64_t> spool::append(spool_entry what) {
   }
 }
 
-base::result<std::optional<spool_entry>> spool::front(std::int64_t after) {
+base::result<std::vector<spool_entry>> spool::oldest(std::size_t max, std::int64_t after) {
   const std::scoped_lock one_at_a_time(mutex_);
   auto& in = *database_->connection;
   try {
     bool unsound = false;
-    std::optional<spool_entry> found;
+    std::uint64_t bytes = 0;
+    std::vector<spool_entry> found;
     {
       auto rows = in.prepare(fmt::format("select {} from entry where sequence > ? order by sequence", columns));
       rows.bind(after);
-      while (!found && rows.step()) {
+      while (found.size() < max && bytes < read_at_once && rows.step()) {
         auto entry = entry_of(rows);
         if (gone_.count(entry.sequence) != 0) continue;
         if (rows.integer(5) == checksum_of(entry)) {
-          found = std::move(entry);
+          bytes += size_of(entry);
+          if (bytes <= read_at_once || found.empty()) found.push_back(std::move(entry));
         } else {
           gone_.emplace(entry.sequence, "its checksum is wrong");
           --stats_.entries;
@@ -294,25 +299,15 @@ base::result<std::optional<spool_entry>> spool::front(std::int64_t after) {
   }
 }
 
-base::result<void> spool::remove(std::int64_t sequence) {
-  return take_out(sequence, std::nullopt);
-}
-
-base::result<void> spool::quarantine(std::int64_t sequence, const std::string& reason) {
-  return take_out(sequence, reason);
-}
-
-base::result<void> spool::take_out(std::int64_t sequence, std::optional<std::string> reason) {
+base::result<void> spool::settle(std::vector<spool_outcome> what) {
   const std::scoped_lock one_at_a_time(mutex_);
   try {
-    bool known = gone_.count(sequence) != 0;
-    if (!known) {
+    for (auto& each : what) {
+      if (gone_.count(each.sequence) != 0) continue;
       auto found = database_->connection->prepare("select 1 from entry where sequence = ?");
-      known = found.bind(sequence).step();
-      if (known) {
-        gone_.emplace(sequence, std::move(reason));
-        --stats_.entries;
-      }
+      if (!found.bind(each.sequence).step()) continue;
+      gone_.emplace(each.sequence, std::move(each.refused));
+      --stats_.entries;
     }
     tidy_now();
     return {};

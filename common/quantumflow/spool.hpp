@@ -27,6 +27,12 @@ struct spool_entry {
   bool may_be_dropped = false;
 };
 
+/// What became of an entry: dealt with, or refused for a reason that a person should look at.
+struct spool_outcome {
+  std::int64_t sequence = 0;
+  std::optional<std::string> refused = {};
+};
+
 struct spool_stats {
   std::uint64_t entries = 0;
   std::uint64_t lingering = 0;  ///< no entries any more, but still on a disk that takes no writes
@@ -50,15 +56,14 @@ class spool {
   /// The sequence it got. When the spool is full, entries that may be dropped make room, the oldest first; if that is
   /// not enough, or the disk is full: error `unavailable`, and nothing was kept.
   base::result<std::int64_t> append(spool_entry what);
-  /// The oldest entry behind `after`; nothing where there is none. An entry whose checksum is wrong is quarantined and
-  /// passed over.
-  base::result<std::optional<spool_entry>> front(std::int64_t after = 0);
-  /// Where the disk takes no writes, the entry is gone for this object all the same, and from the disk as soon as it
-  /// takes them again; an error says so. Only a process that is started before that gets the entry once more.
-  base::result<void> remove(std::int64_t sequence);
-  /// Sets an entry aside with its reason, for a person to look at; otherwise like `remove`.
-  base::result<void> quarantine(std::int64_t sequence, const std::string& reason);
-  /// Takes from the disk what is gone and still there. Every `append` and `remove` does so, too.
+  /// The oldest entries behind `after`, in order: at most `max`, and no more than one where they are large (1 MiB
+  /// together). Empty where there are none. An entry whose checksum is wrong is quarantined and passed over.
+  base::result<std::vector<spool_entry>> oldest(std::size_t max, std::int64_t after = 0);
+  /// Takes entries out, all in one transaction; refused ones are set aside with their reason. Where the disk takes no
+  /// writes, they are gone for this object all the same, and from the disk as soon as it takes them again; an error
+  /// says so. Only a process that is started before that gets them once more.
+  base::result<void> settle(std::vector<spool_outcome> what);
+  /// Takes from the disk what is gone and still there. Every `append` and `settle` does so, too.
   base::result<void> tidy();
 
   struct quarantined_entry {
@@ -73,7 +78,6 @@ class spool {
  private:
   struct database;
   explicit spool(std::unique_ptr<database> opened, spool_options options);
-  base::result<void> take_out(std::int64_t sequence, std::optional<std::string> reason);
   struct taken_out {
     std::uint64_t bytes = 0;
     std::uint64_t quarantined = 0;

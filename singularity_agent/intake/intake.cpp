@@ -23,6 +23,9 @@ constexpr std::chrono::hours until_woken{1};
 /// Too many proposals wait to be sent, or the spool's disk is full: how soon it is tried again, unless something comes
 /// in before.
 constexpr std::chrono::seconds until_room{1};
+/// Items that are replayed in one transaction, each in a savepoint: below the 64 of which PostgreSQL knows a session's
+/// without a look at the disk (PGPROC_MAX_CACHED_SUBXIDS).
+constexpr std::size_t at_once = 50;
 
 /// The database is away, and not: it said no.
 bool is_away(const base::error& error) {
@@ -106,7 +109,7 @@ awaitable<answer> intake::take(kind what, object body) {
   if (!behind_others) {
     bool reached = false;
     try {
-      given.reply = co_await apply_once(taken, reached);
+      given.reply = co_await apply_at_once(taken, reached);
       co_return given;
     } catch (const postgres::sql_error& failure) {
       if (!spool_ || !is_away(failure.get())) throw;
@@ -126,21 +129,29 @@ awaitable<answer> intake::take(kind what, object body) {
   co_return given;
 }
 
-/// In one transaction with its key; empty where it had been applied before.
-awaitable<object> intake::apply_once(item what, bool& reached) {
-  const auto kind_of = what.what;
+awaitable<object> intake::apply_at_once(item what, bool& reached) {
   const auto work = [&](postgres::transaction& in) -> awaitable<object> {
     reached = true;
-    auto arguments = postgres::make_params(with_.self, what.key);
-    const auto rows = co_await in.query("select singularity.accept_once($1, $2::uuid)", std::move(arguments));
-    object reply;
-    if (rows.single().get<bool>(0)) reply = co_await with_.apply.apply(in, what.what, what.body);
-    co_return reply;
+    co_return co_await apply_in(in, what);
   };
   auto reply = co_await transact(with_.connections, work);
-  if (kind_of == kind::proposal) log_accepted(what.body);
-  with_.apply.wake(kind_of);
+  applied(what);
   co_return reply;
+}
+
+/// In one transaction with its key; empty where it had been applied before.
+awaitable<object> intake::apply_in(postgres::transaction& in, const item& what) {
+  auto arguments = postgres::make_params(with_.self, what.key);
+  const auto rows = co_await in.query("select singularity.accept_once($1, $2::uuid)", std::move(arguments));
+  object reply;
+  if (rows.single().get<bool>(0)) reply = co_await with_.apply.apply(in, what.what, what.body);
+  co_return reply;
+}
+
+/// After the commit.
+void intake::applied(const item& what) {
+  if (what.what == kind::proposal) log_accepted(what.body);
+  with_.apply.wake(what.what);
 }
 
 void intake::log_accepted(const object& proposal) const {
@@ -179,6 +190,18 @@ struct intake::round {
   std::set<std::string> waiting = {};  ///< proposals that were passed over: too many wait to be sent
 };
 
+/// What becomes of some items once their transaction is committed.
+struct intake::batch {
+  struct refusal {
+    const quantumflow::spool_entry& entry;
+    std::string why;
+  };
+  std::vector<item> applied = {};
+  std::vector<refusal> refused = {};
+  std::vector<quantumflow::spool_outcome> outcomes = {};
+  std::set<std::string> waiting;
+};
+
 awaitable<void> intake::replay(async::stop_token stop) {
   async::backoff backoff(async::backoff_policy{std::chrono::milliseconds(100), std::chrono::seconds(2), 2.0, 0.2});
   while (!stop.soft_requested()) {
@@ -209,10 +232,11 @@ awaitable<void> intake::replay(async::stop_token stop) {
 }
 
 awaitable<void> intake::replay_round(async::stop_token stop, round& current) {
+  if (!spool_) co_return;
   while (!stop.soft_requested()) {
-    const auto done = co_await replay_one(current);
+    const bool more = co_await replay_batch(current);
     show();
-    if (done == progress::at_end) co_return;
+    if (!more) co_return;
   }
 }
 
@@ -239,60 +263,72 @@ awaitable<void> intake::forget_old_keys() {
   co_await connection->query("select singularity.trim_accepted($1)", std::move(arguments));
 }
 
-awaitable<intake::progress> intake::replay_one(round& current) {
-  if (!spool_) co_return progress::at_end;
-  auto look = [spool = spool_, after = current.at] { return spool->front(after); };
-  auto front = co_await blocking(std::move(look));
-  auto found = from_spool(std::move(front));
-  if (!found) co_return progress::at_end;
-  current.at = found->sequence;
-  const auto sequence = found->sequence;
+/// One transaction here and one on the disk for all of them: one for each would be slower than calls that come in side
+/// by side, and those go behind what is kept. False: nothing was left.
+awaitable<bool> intake::replay_batch(round& current) {
+  auto look = [spool = spool_, after = current.at] { return spool->oldest(at_once, after); };
+  auto read = co_await blocking(std::move(look));
+  const auto entries = from_spool(std::move(read));
+  if (entries.empty()) co_return false;
+  batch done{.waiting = current.waiting};
+  const auto work = [&](postgres::transaction& in) -> awaitable<void> {
+    for (const auto& entry : entries) co_await replay_one(in, entry, done);
+  };
+  co_await transact(with_.connections, work);
+  current.at = entries.back().sequence;
+  current.waiting = std::move(done.waiting);
+  for (const auto& each : done.applied) applied(each);
+  for (const auto& each : done.refused) {
+    with_.log.error("spool_quarantined", "an item of the spool was refused and set aside",
+                    {{"kind", each.entry.kind}, {"sequence", each.entry.sequence}, {"error", each.why}});
+    done.outcomes.push_back({each.entry.sequence, each.why});
+  }
+  figures_->replayed.increment(static_cast<double>(done.applied.size()));
+  auto settle = [spool = spool_, outcomes = std::move(done.outcomes)]() mutable {
+    return spool->settle(std::move(outcomes));
+  };
+  const auto settled = co_await blocking(std::move(settle));
+  taken_out(settled);
+  co_return true;
+}
+
+/// With a savepoint, so that what is refused leaves the others as they are.
+awaitable<void> intake::replay_one(postgres::transaction& in, const quantumflow::spool_entry& entry, batch& into) {
+  const auto known = parse_kind(entry.kind);
+  auto body = base::parse_json_object(entry.body);
   std::optional<base::error> refused;
-  item what;
-  what.key = found->key;
-  const auto known = parse_kind(found->kind);
-  auto body = base::parse_json_object(found->body);
   if (!known || !body) {
     refused = base::make_error(base::error_kind::invalid_input, known ? body.error().message : "an unknown kind");
   } else {
-    what.what = *known;
-    what.body = std::move(*body);
+    item what{*known, entry.key, std::move(*body)};
     const auto id = proposal_of(what.body);
     // Proposals keep their order, and what belongs to one does not overtake it.
-    if (!current.waiting.empty() && (*known == kind::proposal || current.waiting.count(id) != 0)) {
-      if (*known == kind::proposal) current.waiting.insert(id);
-      co_return progress::passed_over;
+    if (!into.waiting.empty() && (*known == kind::proposal || into.waiting.count(id) != 0)) {
+      if (*known == kind::proposal) into.waiting.insert(id);
+      co_return;
     }
-    bool reached = false;
+    co_await in.query("savepoint item");
     try {
-      co_await apply_once(std::move(what), reached);
-      figures_->replayed.increment();
+      co_await apply_in(in, what);
     } catch (const postgres::sql_error& failure) {
       using postgres::sql_kind;
       if (failure.kind() != sql_kind::invalid_input && failure.kind() != sql_kind::constraint) throw;
       refused = failure.get();
     } catch (const base::failure& failure) {
-      if (is_away(failure.get()) && !reached) throw;
-      if (is_away(failure.get())) {
-        // The database took the question and said that there is no room.
-        current.waiting.insert(id);
-        co_return progress::passed_over;
-      }
       refused = failure.get();
     }
+    co_await in.query(refused ? "rollback to savepoint item" : "release savepoint item");
+    if (refused && is_away(*refused)) {
+      // The database took the question and said that there is no room.
+      into.waiting.insert(id);
+      co_return;
+    }
+    if (!refused) {
+      into.applied.push_back(std::move(what));
+      into.outcomes.push_back({entry.sequence});
+    }
   }
-  if (refused) {
-    with_.log.error("spool_quarantined", "an item of the spool was refused and set aside",
-                    {{"kind", found->kind}, {"sequence", sequence}, {"error", refused->message}});
-    auto aside = [spool = spool_, sequence, reason = refused->message] { return spool->quarantine(sequence, reason); };
-    const auto done = co_await blocking(std::move(aside));
-    taken_out(done);
-    co_return progress::settled;
-  }
-  auto forget = [spool = spool_, sequence] { return spool->remove(sequence); };
-  const auto done = co_await blocking(std::move(forget));
-  taken_out(done);
-  co_return progress::settled;
+  if (refused) into.refused.push_back({entry, refused->message});
 }
 
 }  // namespace fleet::agent::intake

@@ -49,12 +49,16 @@ class intake {
  private:
   struct item;
   struct figures;
-  boost::asio::awaitable<boost::json::object> apply_once(item what, bool& reached);
-  boost::asio::awaitable<void> keep(item what);
   struct round;
-  enum class progress { settled, passed_over, at_end };
-  boost::asio::awaitable<progress> replay_one(round& current);
+  struct batch;
+  boost::asio::awaitable<boost::json::object> apply_at_once(item what, bool& reached);
+  boost::asio::awaitable<boost::json::object> apply_in(postgres::transaction& in, const item& what);
+  boost::asio::awaitable<void> keep(item what);
   boost::asio::awaitable<void> replay_round(async::stop_token stop, round& current);
+  boost::asio::awaitable<bool> replay_batch(round& current);
+  boost::asio::awaitable<void> replay_one(postgres::transaction& in, const quantumflow::spool_entry& entry,
+                                          batch& into);
+  void applied(const item& what);
   void taken_out(const base::result<void>& done);
   boost::asio::awaitable<void> tidy();
   boost::asio::awaitable<void> forget_old_keys();

@@ -48,7 +48,11 @@ class intake_fixture : public agent_fixture {
   }
   void replay() {
     start_replay();
-    const bool empty = run_until(io, [this] { return spool->stats().entries == 0; });
+    // Told only after it was done.
+    const auto told = [this] {
+      return registry.exposition().find("singularity_spool_entries 0\n") != std::string::npos;
+    };
+    const bool empty = run_until(io, [&] { return spool->stats().entries == 0 && told(); });
     CHECK(empty);
   }
   std::string error_of(kind what, const std::string& body) {
@@ -155,6 +159,24 @@ TEST_CASE("intake: what the database refuses at replay is set aside with its rea
   CHECK(aside[0].entry.kind == "vote");
   CHECK_THAT(aside[0].reason, Catch::Contains("no vote is asked for on 'nobody'"));
   CHECK_THAT(with.registry.exposition(), Catch::Contains("singularity_spool_quarantined_total 1"));
+}
+
+TEST_CASE("intake: what was kept is applied many in a transaction, whatever one of them meets") {
+  intake_fixture with("intake_batches");
+  const int count = 120;
+  const std::string vote = R"({"proposal_id":"nobody","vote":"approve","confidence":0.9,"reason":"r"})";
+  for (int n = 0; n < count; ++n) {
+    if (n % 40 == 20) CHECK(with.take(kind::vote, vote).spooled);
+    CHECK(with.take(kind::pattern, pattern).spooled);
+  }
+  with.psql("alter table singularity.accepted add column applied_in xid8 default pg_current_xact_id()");
+  with.reopen(with.pool);
+  with.replay();
+  CHECK(with.psql("select published_total from quantumflow.get_queue_stats('patterns_for_aggregator_queue')") == "120");
+  CHECK(with.psql("select count(*) from singularity.accepted") == "120");
+  CHECK(with.psql("select count(distinct applied_in) from singularity.accepted") == "3");
+  CHECK(with.spool->quarantined().value().size() == 3);
+  CHECK_THAT(with.registry.exposition(), Catch::Contains("singularity_spool_replayed_total 120"));
 }
 
 TEST_CASE("intake: while a permission or a function is missing, what was acknowledged waits and is not set aside") {

@@ -54,11 +54,15 @@ spool_entry entry(int n, std::size_t size = 10, bool may_be_dropped = false) {
 std::vector<std::string> drain(spool& from) {
   std::vector<std::string> keys;
   for (;;) {
-    const auto next = from.front();
+    const auto next = from.oldest(2);
     REQUIRE(next.has_value());
-    if (!*next) return keys;
-    keys.push_back((*next)->key);
-    REQUIRE(from.remove((*next)->sequence).has_value());
+    if (next->empty()) return keys;
+    std::vector<quantumflow::spool_outcome> done;
+    for (const auto& each : *next) {
+      keys.push_back(each.key);
+      done.push_back({each.sequence});
+    }
+    REQUIRE(from.settle(std::move(done)).has_value());
   }
 }
 
@@ -75,8 +79,9 @@ void flip(const std::filesystem::path& file, const std::string& text) {
   std::ofstream(file, std::ios::binary) << content;
 }
 
-std::string key_of(const base::result<std::optional<spool_entry>>& front) {
-  return front && *front ? (*front)->key : "none";
+std::string key_of_oldest(spool& in) {
+  const auto found = in.oldest(1);
+  return found && !found->empty() ? found->front().key : "none";
 }
 
 }  // namespace
@@ -90,10 +95,10 @@ TEST_CASE("spool: entries come out in the order they went in, also after it was 
   }
   auto again = open(in);
   CHECK(again->stats().entries == 5);
-  const auto front = again->front().value();
-  REQUIRE(front);
-  CHECK(front->kind == "vote");
-  CHECK(front->body == "0xxxxxxxxxx");
+  const auto front = again->oldest(1).value();
+  REQUIRE(front.size() == 1);
+  CHECK(front[0].kind == "vote");
+  CHECK(front[0].body == "0xxxxxxxxxx");
   CHECK(drain(*again) == std::vector<std::string>{"key-0", "key-1", "key-2", "key-3", "key-4"});
   CHECK(again->stats().entries == 0);
   CHECK(again->stats().bytes == 0);
@@ -182,6 +187,26 @@ TEST_CASE("spool: a file that is no spool at all is kept aside, and a fresh one 
   CHECK(fresh->append(entry(1)).has_value());
 }
 
+TEST_CASE("spool: a batch is bounded in entries and in bytes, and goes on behind the last") {
+  const folder in;
+  auto kept = open(in, 4U << 20);
+  for (int n = 0; n < 4; ++n) REQUIRE(kept->append(entry(n, n == 2 ? 1U << 20 : 300'000)).has_value());
+  const auto sequences = [&](std::size_t max, std::int64_t after) {
+    std::vector<std::int64_t> found;
+    const auto entries = kept->oldest(max, after).value();
+    for (const auto& each : entries) found.push_back(each.sequence);
+    return found;
+  };
+  CHECK(sequences(1, 0) == std::vector<std::int64_t>{1});
+  CHECK(sequences(10, 0) == std::vector<std::int64_t>{1, 2});
+  CHECK(sequences(10, 2) == std::vector<std::int64_t>{3});  // larger than a batch may be, and still not passed over
+  CHECK(sequences(10, 3) == std::vector<std::int64_t>{4});
+  REQUIRE(kept->settle({{1}, {3, "refused"}, {7}}).has_value());
+  CHECK(sequences(10, 0) == std::vector<std::int64_t>{2, 4});
+  CHECK(kept->stats().entries == 2);
+  CHECK(kept->quarantined().value().at(0).reason == "refused");
+}
+
 TEST_CASE("spool: quarantine keeps the reason, and no more than its bound") {
   const folder in;
   spool_options options;
@@ -189,7 +214,7 @@ TEST_CASE("spool: quarantine keeps the reason, and no more than its bound") {
   options.max_quarantined = 2;
   auto opened = spool::open(std::move(options)).value();
   for (int n = 0; n < 4; ++n)
-    REQUIRE(opened->quarantine(opened->append(entry(n)).value(), "refused " + std::to_string(n)).has_value());
+    REQUIRE(opened->settle({{opened->append(entry(n)).value(), "refused " + std::to_string(n)}}).has_value());
   const auto aside = opened->quarantined().value();
   REQUIRE(aside.size() == 2);
   CHECK(aside[0].reason == "refused 3");
@@ -203,7 +228,7 @@ TEST_CASE("spool: its log stays small, so that a nearly full disk is enough to e
   for (int n = 0; n < 300; ++n) {
     const auto sequence = kept->append(entry(n, 2'000));
     REQUIRE(sequence.has_value());
-    REQUIRE(kept->remove(*sequence).has_value());
+    REQUIRE(kept->settle({{*sequence}}).has_value());
   }
   const auto bytes = std::filesystem::file_size(in.file().string() + "-wal");
   CAPTURE(bytes);
@@ -221,10 +246,10 @@ TEST_CASE("spool: on a full disk what is taken out is gone, and leaves the disk 
   {
     // Nothing is checked here: the test's own output may be a file.
     const test::full_disk now;
-    taken.push_back(kept->remove(1).has_value());
-    second = key_of(kept->front());
-    taken.push_back(kept->quarantine(2, "refused").has_value());
-    third = key_of(kept->front());
+    taken.push_back(kept->settle({{1}}).has_value());
+    second = key_of_oldest(*kept);
+    taken.push_back(kept->settle({{2, "refused"}}).has_value());
+    third = key_of_oldest(*kept);
     taken.push_back(kept->tidy().has_value());
     taken.push_back(kept->append(entry(5)).has_value());
     while_full = kept->stats();
