@@ -317,7 +317,8 @@ awaitable<void> intake::replay_one(postgres::transaction& in, const quantumflow:
     } catch (const base::failure& failure) {
       refused = failure.get();
     }
-    co_await in.query(refused ? "rollback to savepoint item" : "release savepoint item");
+    const std::string end = refused ? "rollback to savepoint item" : "release savepoint item";
+    co_await in.query(end);
     if (refused && is_away(*refused)) {
       // The database took the question and said that there is no room.
       into.waiting.insert(id);
