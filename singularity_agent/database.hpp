@@ -14,10 +14,11 @@ namespace fleet::agent {
 inline constexpr std::chrono::milliseconds connection_wait{3'000};
 
 /// Runs `f(transaction&)` in a transaction on a connection of the pool, commits, and gives its result. Throws
-/// `postgres::sql_error`, `base::failure` (`unavailable`: no connection) and what `f` throws.
+/// `postgres::sql_error`, `base::failure` (`unavailable`: no connection within `limit`) and what `f` throws.
 template <class F>
-auto transact(postgres::pool& connections, F f) -> std::invoke_result_t<F&, postgres::transaction&> {
-  auto connection = co_await connections.acquire(connection_wait);
+auto transact(postgres::pool& connections, F f, std::chrono::milliseconds limit = connection_wait)
+    -> std::invoke_result_t<F&, postgres::transaction&> {
+  auto connection = co_await connections.acquire(limit);
   co_return co_await postgres::in_transaction(*connection, std::move(f));
 }
 

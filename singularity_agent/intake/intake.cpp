@@ -11,7 +11,6 @@
 #include "common/base/json.hpp"
 #include "common/messages/trace.hpp"
 #include "common/postgres/error.hpp"
-#include "singularity_agent/database.hpp"
 
 namespace fleet::agent::intake {
 namespace {
@@ -134,7 +133,7 @@ awaitable<object> intake::apply_at_once(item what, bool& reached) {
     reached = true;
     co_return co_await apply_in(in, what);
   };
-  auto reply = co_await transact(with_.connections, work);
+  auto reply = co_await transact(with_.connections, work, with_.until_away);
   applied(what);
   co_return reply;
 }

@@ -2,6 +2,7 @@
 #pragma once
 #include <boost/asio/awaitable.hpp>
 #include <boost/json/object.hpp>
+#include <chrono>
 #include <memory>
 #include <string>
 
@@ -13,6 +14,7 @@
 #include "common/telemetry/episode.hpp"
 #include "common/telemetry/log.hpp"
 #include "common/telemetry/metrics.hpp"
+#include "singularity_agent/database.hpp"
 #include "singularity_agent/intake/applier.hpp"
 
 namespace fleet::agent::intake {
@@ -31,6 +33,7 @@ class intake {
     base::instance_id self;
     telemetry::logger log;
     telemetry::metrics& metrics;
+    std::chrono::milliseconds until_away = connection_wait;  ///< that long a call waits for the database
   };
   /// `spool`: null where none is configured; then nothing is accepted while the database is away.
   intake(parts with, std::unique_ptr<quantumflow::spool> spool);

@@ -37,6 +37,7 @@ class intake_fixture : public agent_fixture {
     auto opened = quantumflow::spool::open(std::move(options)).value();
     spool = opened.get();
     agent::intake::intake::parts parts{connections, applier, self, log, registry};
+    if (&connections == &nowhere) parts.until_away = std::chrono::milliseconds(100);
     taking = std::make_unique<agent::intake::intake>(std::move(parts), std::move(opened));
   }
   agent::intake::answer take(kind what, const std::string& body) {
@@ -94,6 +95,24 @@ TEST_CASE("intake: with a database there, everything is applied at once") {
   CHECK(with.spool->stats().entries == 0);
   CHECK_THAT(with.error_of(kind::proposal, agent_fixture::proposal("p1", "other\\n")),
              Catch::Contains("other content"));
+}
+
+TEST_CASE("intake: a proposal that came in is sent at once, not when the dispatcher looks by itself") {
+  intake_fixture with("intake_dispatch");
+  with.reopen(with.pool);
+  ++with.running;
+  boost::asio::co_spawn(with.io, with.queue->dispatch(with.stop.token()), [&](std::exception_ptr) { --with.running; });
+  const auto dispatched = [&](const std::string& id) {
+    return with.psql("select status from singularity.proposal where proposal_id = '" + id + "'") ==
+           "sent_for_consensus";
+  };
+  with.take(kind::proposal, agent_fixture::proposal("p1"));
+  REQUIRE(run_until(with.io, [&] { return dispatched("p1"); }));
+  // It has just looked: its next look by itself is five seconds away.
+  const auto began = std::chrono::steady_clock::now();
+  with.take(kind::proposal, agent_fixture::proposal("p2"));
+  CHECK(run_until(with.io, [&] { return dispatched("p2"); }));
+  CHECK(std::chrono::steady_clock::now() - began < std::chrono::seconds(4));
 }
 
 TEST_CASE("intake: without a database it is kept, and applied in order, once, when the database is back") {

@@ -63,15 +63,6 @@ TEST_CASE("proposal_queue: no more are in flight than allowed, and a decision ma
   CHECK(with.ask(sent_ids) == "p1,p2");
 }
 
-TEST_CASE("proposal_queue: the dispatcher sends at once after a submission") {
-  agent_fixture with("agent_dispatch");
-  ++with.running;
-  boost::asio::co_spawn(with.io, with.queue->dispatch(with.stop.token()),
-                        [&with](std::exception_ptr) { --with.running; });
-  with.submit(agent_fixture::proposal("p1"));
-  CHECK(with.eventually("select status from singularity.proposal", "sent_for_consensus") == "sent_for_consensus");
-}
-
 TEST_CASE("proposal_queue: every wrong field of a submission is named") {
   const auto wrong = agent::proposals::parse_submission(
       boost::json::parse(R"({"code_change":{"files":{"../x":"y"}},"risk_score":11,"safety_profile":[]})").as_object(),
