@@ -6,11 +6,16 @@
 #include <exception>
 #include <random>
 
+#include "common/async/backoff.hpp"
 #include "common/postgres/error.hpp"
 
 namespace fleet::quantumflow {
 
 namespace {
+
+/// Between two takes of what is there and is not given, since another worker has it in hand: as long as that worker
+/// lives, it goes on with it by itself.
+const async::backoff_policy while_in_other_hands{std::chrono::milliseconds(1), std::chrono::milliseconds(20), 2.0, 0.2};
 
 std::chrono::milliseconds with_jitter(std::chrono::milliseconds interval) {
   thread_local std::minstd_rand random{std::random_device{}()};
@@ -112,6 +117,8 @@ boost::asio::awaitable<void> consumer::run(async::stop_token stop) {
   }
   using steady = std::chrono::steady_clock;
   int size = options_.batch_size;
+  bool seen = false;
+  async::backoff in_other_hands(while_in_other_hands);
   auto began_before = steady::now();
   while (!stop.soft_requested()) {
     std::size_t handled = 0;
@@ -124,7 +131,16 @@ boost::asio::awaitable<void> consumer::run(async::stop_token stop) {
     size = next_batch_size(options_.pace, size, handled, steady::now() - began);
     began_before = began;
     if (linger.count() > 0) co_await stop.sleep_for(linger);
-    if (handled == 0) co_await waker_.sleep(options_.queue, options_.group, with_jitter(options_.poll_interval), stop);
+    if (handled > 0 || !seen) in_other_hands.reset();
+    if (handled > 0) {
+      seen = false;
+      continue;
+    }
+    if (seen) {
+      const auto nap = in_other_hands.next(async::random01());
+      co_await stop.sleep_for(nap);
+    }
+    seen = co_await waker_.sleep(options_.queue, options_.group, with_jitter(options_.poll_interval), stop);
   }
 }
 

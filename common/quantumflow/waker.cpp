@@ -293,7 +293,7 @@ boost::asio::awaitable<void> waker::poll(postgres::pool& through, async::stop_to
   state_->polls(false);
 }
 
-boost::asio::awaitable<void> waker::sleep(std::string queue, std::string group, milliseconds limit,
+boost::asio::awaitable<bool> waker::sleep(std::string queue, std::string group, milliseconds limit,
                                           async::stop_token stop) {
   auto& gate = state_->find_gate(queue, group);
   ++gate.sleepers;
@@ -312,6 +312,7 @@ boost::asio::awaitable<void> waker::sleep(std::string queue, std::string group, 
   if (wait.count() > 0) co_await gate.wake.wait_for(wait, stop);
   --gate.sleepers;
   if (gate.sleepers == 0 && gate.flag == state::gate::flag_state::raised && listening()) state_->get_up(gate);
+  co_return until_work == milliseconds(0);
 }
 
 }  // namespace fleet::quantumflow

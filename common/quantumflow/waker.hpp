@@ -41,8 +41,8 @@ class waker {
 
   /// Returns when the group may have something to take on the queue, or after `limit` (30 times that while `poll`
   /// works), or at a soft stop. It looks itself before it sleeps, so a publish that committed before the call is never
-  /// slept through.
-  boost::asio::awaitable<void> sleep(std::string queue, std::string group, std::chrono::milliseconds limit,
+  /// slept through; true: that look found something, so there was no sleep.
+  boost::asio::awaitable<bool> sleep(std::string queue, std::string group, std::chrono::milliseconds limit,
                                      async::stop_token stop);
 
   /// Connected, and not proven deaf.

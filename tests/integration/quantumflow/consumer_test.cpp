@@ -126,6 +126,30 @@ TEST_CASE("consumer: a sleeping worker is woken by a publish, well before its po
   }
 }
 
+TEST_CASE("consumer: a worker does not ask again and again for what another one has in hand") {
+  queue_fixture fleet("consumer_in_hand");
+  bool in_hand = false;
+  const auto slowly = [&](postgres::transaction&, const numbered&, const message&) -> awaitable<outcome> {
+    in_hand = true;
+    boost::asio::steady_timer handling(fleet.io, std::chrono::seconds(1));
+    co_await handling.async_wait(boost::asio::use_awaitable);
+    in_hand = false;
+    co_return outcome::done();
+  };
+  int turns = 0;
+  auto counted = options();
+  counted.turned = [&] { turns += in_hand ? 1 : 0; };
+  quantumflow::consumer one(fleet.pool, fleet.waker, counted, quantumflow::handle_each<numbered>(slowly));
+  quantumflow::consumer other(fleet.pool, fleet.waker, counted, quantumflow::handle_each<numbered>(slowly));
+  fleet.consume(one);
+  const auto working = fleet.consume_here(other);
+  fleet.publish(queue, payload("p", 1));
+  REQUIRE(run_until(fleet.io, [&] { return in_hand; }));
+  REQUIRE(run_until(fleet.io, [&] { return !in_hand; }));
+  CHECK(turns > 10);
+  CHECK(turns < 100);
+}
+
 TEST_CASE("consumer: where nobody is told, the poller wakes who sleeps, and workers do not look by themselves") {
   queue_fixture fleet("consumer_polled");
   fleet.psql(handled_table);
