@@ -40,7 +40,8 @@ producers::sent producers::send_consensus_result(postgres::transaction& open, me
   auto message = to_queue(consensus_results, what.encode());
   message.recipient = what.instance_id;
   const auto published = co_await publish(open, std::move(message));
-  if (published) {
+  if (!published) co_return published;
+  open.on_commit([this, what = std::move(what), id = *published] {
     const telemetry::labels with{{"status", std::string(messages::to_string(what.status))},
                                  {"rule", what.rule.value_or("")}};
     events_.registry().counter_of("centralcloud_decisions_total", with).increment();
@@ -50,8 +51,8 @@ producers::sent producers::send_consensus_result(postgres::transaction& open, me
                    {"instance_id", what.instance_id},
                    {"status", messages::to_string(what.status)},
                    {"rule", what.rule.value_or("")},
-                   {"message_id", *published}});
-  }
+                   {"message_id", id}});
+  });
   co_return published;
 }
 
@@ -60,15 +61,16 @@ producers::sent producers::send_rollback_trigger(postgres::transaction& open, me
   auto message = to_queue(messages::queues::rollback_triggers, what.encode());
   message.recipient = what.instance_id;
   const auto published = co_await publish(open, std::move(message));
-  if (published) {
+  if (!published) co_return published;
+  open.on_commit([this, what = std::move(what), id = *published] {
     events_.registry().counter_of("centralcloud_rollbacks_triggered_total", {{"reason", what.reason}}).increment();
     events_.count(event::rollback_trigger_published, "rollback triggered",
                   {{"proposal_id", what.proposal_id},
                    {"trace_id", base::trace_id_of(what.trace)},
                    {"instance_id", what.instance_id},
                    {"reason", what.reason},
-                   {"message_id", *published}});
-  }
+                   {"message_id", id}});
+  });
   co_return published;
 }
 
@@ -78,10 +80,11 @@ producers::sent producers::send_safety_profile_update(postgres::transaction& ope
   auto message = to_queue(messages::queues::guardian_safety_profiles, what.encode());
   if (what.instance_id.str() != messages::broadcast_instance) message.recipient = what.instance_id;
   const auto published = co_await publish(open, std::move(message));
-  if (published) {
+  if (!published) co_return published;
+  open.on_commit([this, what = std::move(what)] {
     events_.count(event::profile_update_published, "safety profile sent",
                   {{"agent_type", what.agent_type}, {"instance_id", what.instance_id}, {"source", what.source}});
-  }
+  });
   co_return published;
 }
 

@@ -39,8 +39,10 @@ producers::answer producers::send(postgres::transaction& in, sending what) {
         {{"queue", what.queue}, {"subject", what.subject}, {"trace_id", what.trace_id}, {"error", refused->message}});
     co_return *refused;
   }
-  events_.count(what.event, "message published",
-                {{"queue", what.queue}, {"subject", what.subject}, {"trace_id", what.trace_id}, {"message_id", id}});
+  in.on_commit([this, id, event = what.event, queue = what.queue, subject = what.subject, trace_id = what.trace_id] {
+    events_.count(event, "message published",
+                  {{"queue", queue}, {"subject", subject}, {"trace_id", trace_id}, {"message_id", id}});
+  });
   co_return id;
 }
 

@@ -54,7 +54,7 @@ asio::awaitable<void> transaction::run_script(std::string sql, std::optional<std
 asio::awaitable<void> transaction::commit() {
   connection& used = on();
   if (used.end_unbegun()) {
-    on_ = nullptr;
+    committed();
     co_return;
   }
   // Given up before the statement is sent: when the connection is gone before that, it cannot have happened. Once it is
@@ -75,7 +75,7 @@ asio::awaitable<void> transaction::commit() {
     failed = error.parts();
   }
   if (!failed && done.command() == "COMMIT") {
-    on_ = nullptr;
+    committed();
     co_return;
   }
   // A COMMIT of a failed transaction succeeds, as a ROLLBACK.
@@ -93,6 +93,12 @@ asio::awaitable<void> transaction::commit() {
   }
   on_ = nullptr;
   throw sql_error(std::move(*failed));
+}
+
+void transaction::committed() {
+  on_ = nullptr;
+  const auto calls = std::exchange(on_commit_, {});
+  for (const auto& call : calls) call();
 }
 
 asio::awaitable<void> transaction::rollback() {

@@ -3,11 +3,14 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <chrono>
+#include <cstddef>
 #include <exception>
+#include <functional>
 #include <optional>
 #include <string>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "common/postgres/connection.hpp"
 
@@ -19,7 +22,8 @@ namespace fleet::postgres {
 class transaction {
  public:
   static boost::asio::awaitable<transaction> begin(connection& on);
-  transaction(transaction&& other) noexcept : on_(std::exchange(other.on_, nullptr)) {}
+  transaction(transaction&& other) noexcept
+      : on_(std::exchange(other.on_, nullptr)), on_commit_(std::move(other.on_commit_)) {}
   transaction& operator=(transaction&&) = delete;
   ~transaction();
 
@@ -31,13 +35,21 @@ class transaction {
   boost::asio::awaitable<void> commit();
   /// Throws `sql_error` where the connection is lost (the server rolls back then, too).
   boost::asio::awaitable<void> rollback();
+  /// `call` is called once this is committed, after those that came before it; never where it is rolled back, also to a
+  /// savepoint before this call, or where its outcome is unknown. For what counts and logs; it must not throw.
+  void on_commit(std::function<void()> call) { on_commit_.push_back(std::move(call)); }
   /// Neither committed nor rolled back yet.
   bool active() const { return on_ != nullptr; }
   connection& on();
 
  private:
+  template <class F>
+  friend auto in_savepoint(transaction& open, F f) -> std::invoke_result_t<F&>;
+
   explicit transaction(connection& on) : on_(&on) {}
+  void committed();
   connection* on_;
+  std::vector<std::function<void()>> on_commit_;
 };
 
 namespace detail {
@@ -74,6 +86,33 @@ auto in_transaction(connection& on, F f) -> std::invoke_result_t<F&, transaction
     if (cancellation.cancelled() == boost::asio::cancellation_type::none) co_await detail::roll_back_quietly(open);
     std::rethrow_exception(failure);
   }
+  if constexpr (!std::is_void_v<value_type>) co_return std::move(*value);
+}
+
+/// Runs `f()` (which gives an awaitable) in a savepoint and gives its result. When it throws: rolls back to the
+/// savepoint, so that the transaction can go on, and throws the same.
+template <class F>
+auto in_savepoint(transaction& open, F f) -> std::invoke_result_t<F&> {
+  using value_type = typename detail::awaited<std::invoke_result_t<F&>>::type;
+  const std::size_t calls_before = open.on_commit_.size();
+  co_await open.query("savepoint inner_work");
+  std::conditional_t<std::is_void_v<value_type>, std::optional<bool>, std::optional<value_type>> value;
+  std::exception_ptr failure;
+  try {
+    if constexpr (std::is_void_v<value_type>) {
+      co_await f();
+    } else {
+      value.emplace(co_await f());
+    }
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  if (failure) {
+    open.on_commit_.resize(calls_before);
+    if (open.on().usable()) co_await open.run_script("rollback to savepoint inner_work; release savepoint inner_work");
+    std::rethrow_exception(failure);
+  }
+  co_await open.query("release savepoint inner_work");
   if constexpr (!std::is_void_v<value_type>) co_return std::move(*value);
 }
 

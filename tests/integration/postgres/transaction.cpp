@@ -38,6 +38,63 @@ std::unique_ptr<connection> open_with_table(boost::asio::io_context& io, const s
 
 }  // namespace
 
+TEST_CASE("transaction: what is to be told of it is told once it is committed, and only then") {
+  boost::asio::io_context io;
+  const auto db = open_with_table(io, private_postgres::shared().create_database("transaction_told"));
+  std::string told;
+  const auto insert = [&](transaction& open, int x) -> awaitable<void> {
+    const auto before = told;
+    open.on_commit([&told, x] { told += std::to_string(x); });
+    co_await open.query("insert into t values ($1)", fleet::postgres::make_params(x));
+    CHECK(told == before);
+  };
+  auto both = [&](transaction& open) -> awaitable<void> {
+    co_await insert(open, 1);
+    co_await insert(open, 2);
+  };
+  fleet::test::run(io, in_transaction(*db, both));
+  CHECK(told == "12");
+  auto broken = [&](transaction& open) -> awaitable<void> {
+    co_await insert(open, 3);
+    throw std::logic_error("changed my mind");
+  };
+  CHECK_THROWS_AS(fleet::test::run(io, in_transaction(*db, broken)), std::logic_error);
+  auto twice = [&](transaction& open) -> awaitable<void> {
+    co_await insert(open, 4);
+    co_await insert(open, 1);  // refused at the commit
+  };
+  CHECK_THROWS_AS(fleet::test::run(io, in_transaction(*db, twice)), sql_error);
+  CHECK(told == "12");
+}
+
+TEST_CASE("transaction: what fails in a savepoint is undone and not told, and the rest is committed") {
+  boost::asio::io_context io;
+  const auto db = open_with_table(io, private_postgres::shared().create_database("transaction_savepoint"));
+  std::string told;
+  auto work = [&](transaction& open) -> awaitable<int> {
+    int failures = 0;
+    for (int x = 1; x <= 5; ++x) {
+      const auto one = [&]() -> awaitable<int> {
+        co_await open.query("insert into t values ($1)", fleet::postgres::make_params(x));
+        open.on_commit([&told, x] { told += std::to_string(x); });
+        if (x == 2) co_await open.query("select 1/0");
+        if (x == 4) throw std::logic_error("changed my mind");
+        co_return x;
+      };
+      try {
+        const int given = co_await fleet::postgres::in_savepoint(open, one);
+        CHECK(given == x);
+      } catch (const std::exception&) {
+        ++failures;
+      }
+    }
+    co_return failures;
+  };
+  CHECK(fleet::test::run(io, in_transaction(*db, work)) == 2);
+  CHECK(fleet::test::run(io, count(*db)) == 3);
+  CHECK(told == "135");
+}
+
 TEST_CASE("transaction: commits what was done and gives the result; an exception rolls back and is passed on") {
   boost::asio::io_context io;
   const auto db = open_with_table(io, private_postgres::shared().create_database("transaction"));
