@@ -111,7 +111,8 @@ awaitable<answer> intake::take(kind what, object body) {
       given.reply = co_await apply_at_once(taken, reached);
       co_return given;
     } catch (const postgres::sql_error& failure) {
-      if (!spool_ || !is_away(failure.get())) throw;
+      // One that does not let this agent in is no better than one that is away; what it says of the thing itself is.
+      if (!spool_ || (reached && !is_away(failure.get()))) throw;
       away = failure.get();
     } catch (const base::failure& failure) {
       // From inside, it is a refusal ("too many proposals wait").
@@ -306,9 +307,9 @@ awaitable<void> intake::replay_one(postgres::transaction& in, const quantumflow:
       if (*known == kind::proposal) into.waiting.insert(id);
       co_return;
     }
-    co_await in.query("savepoint item");
+    const auto apply = [&]() -> awaitable<void> { co_await apply_in(in, what); };
     try {
-      co_await apply_in(in, what);
+      co_await postgres::in_savepoint(in, apply);
     } catch (const postgres::sql_error& failure) {
       using postgres::sql_kind;
       if (failure.kind() != sql_kind::invalid_input && failure.kind() != sql_kind::constraint) throw;
@@ -316,8 +317,6 @@ awaitable<void> intake::replay_one(postgres::transaction& in, const quantumflow:
     } catch (const base::failure& failure) {
       refused = failure.get();
     }
-    const std::string end = refused ? "rollback to savepoint item" : "release savepoint item";
-    co_await in.query(end);
     if (refused && is_away(*refused)) {
       // The database took the question and said that there is no room.
       into.waiting.insert(id);

@@ -39,7 +39,8 @@ class intake {
   intake(parts with, std::unique_ptr<quantumflow::spool> spool);
   ~intake();
 
-  /// Returns once it is committed, or on the disk of the spool. Throws `base::failure`: `invalid_input` with every
+  /// Returns once it is committed, or on the disk of the spool: where the database is away, or does not let this agent
+  /// in. Throws `base::failure`: `invalid_input` with every
   /// wrong field; what the database refused; `unavailable` where the spool cannot take it.
   boost::asio::awaitable<answer> take(kind what, boost::json::object body);
 

@@ -137,6 +137,18 @@ TEST_CASE("intake: without a database it is kept, and applied in order, once, wh
   CHECK_FALSE(with.take(kind::proposal, agent_fixture::proposal("p4")).spooled);
 }
 
+TEST_CASE("intake: what comes while the database does not let this agent in is kept, too") {
+  intake_fixture with("intake_locked_out");
+  auto stranger = with.settings();
+  stranger.url = private_postgres::shared().url(with.name, "nobody_known");
+  postgres::pool locked_out(with.io.get_executor(), stranger, 2);
+  with.reopen(locked_out);
+  CHECK(with.take(kind::proposal, agent_fixture::proposal("p1")).spooled);
+  with.reopen(with.pool);
+  with.replay();
+  CHECK(with.psql("select count(*) from singularity.proposal where proposal_id = 'p1'") == "1");
+}
+
 TEST_CASE("intake: an item that was applied, and not forgotten before a crash, is not applied again") {
   intake_fixture with("intake_once");
   CHECK(with.take(kind::pattern, pattern).spooled);
