@@ -48,12 +48,12 @@ awaitable<std::string> list_proposals(postgres::connection& connection, std::opt
 }
 
 awaitable<std::optional<proposal_story>> read_story(postgres::connection& connection, base::proposal_id proposal,
-                                                    bool with_code) {
-  auto args = postgres::make_params(proposal, with_code);
+                                                    bool with_code, std::int64_t samples_after) {
+  auto args = postgres::make_params(proposal, with_code, samples_after);
   const auto answer = co_await connection.query(
       "select s::text as story, coalesce(nullif(s #> '{change,profile}', 'null'), s #> '{proposal,safety_profile}', "
       "'{}')"
-      " as profile from centralcloud.proposal_story($1, $2) s",
+      " as profile from centralcloud.proposal_story($1, $2, $3) s",
       std::move(args));
   const auto row = answer.single();
   auto text = row.get<std::optional<std::string>>("story");

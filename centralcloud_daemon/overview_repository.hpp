@@ -35,7 +35,8 @@ struct proposal_story {
 };
 /// Nothing where there is no such proposal. `with_code` false: without `proposal.code_change`.
 boost::asio::awaitable<std::optional<proposal_story>> read_story(postgres::connection& connection,
-                                                                 base::proposal_id proposal, bool with_code = true);
+                                                                 base::proposal_id proposal, bool with_code = true,
+                                                                 std::int64_t samples_after = 0);
 /// By name.
 boost::asio::awaitable<std::string> list_instances(postgres::connection& connection,
                                                    std::chrono::milliseconds fresh_for, page wanted = {});

@@ -2,6 +2,7 @@
 
 #include <boost/json/object.hpp>
 #include <charconv>
+#include <limits>
 #include <optional>
 #include <string>
 #include <utility>
@@ -110,7 +111,9 @@ class handlers {
     const base::proposal_id id(from.parameter("id"));
     auto lease = co_await with_.pool.acquire();
     const bool with_code = from.query_value("code") != "false";
-    auto story = co_await read_story(*lease, id, with_code);
+    const auto samples_after = from.query_int("samples_after", 0, 0, std::numeric_limits<std::int64_t>::max());
+    if (!samples_after) throw base::failure(samples_after.error());
+    auto story = co_await read_story(*lease, id, with_code, *samples_after);
     if (!story) fail(base::error_kind::not_found, "there is no proposal \"" + id.str() + "\"");
     // What the figures were held against goes into the same object, behind what the database says.
     story->text.pop_back();

@@ -229,8 +229,9 @@ returns table (next_since text, steps jsonb) language sql stable set timezone = 
       join centralcloud.proposal p using (proposal_id)), '[]')
 $$;
 
--- with_code: false leaves out the proposal's code_change, which never changes and may be most of it.
-create function centralcloud.proposal_story(proposal_id text, with_code boolean default true) returns jsonb
+-- For a reader that asks again and again: with_code false leaves out the proposal's code_change, which never changes and may be
+-- most of it; of the samples come those behind `samples_after`, a sample_id.
+create function centralcloud.proposal_story(proposal_id text, with_code boolean default true, samples_after bigint default 0) returns jsonb
 language sql stable set timezone = 'UTC' as $$
   select to_jsonb(v) || jsonb_build_object(
       'proposal', case when proposal_story.with_code then p.body else p.body - 'code_change' end,
@@ -244,7 +245,7 @@ language sql stable set timezone = 'UTC' as $$
                   from centralcloud.step s where s.proposal_id = p.proposal_id),
       -- The last 1000 samples, oldest first.
       'samples', (select coalesce(jsonb_agg(to_jsonb(s) - 'proposal_id' order by s.sample_id), '[]') from (
-                    select * from centralcloud.sample m where m.proposal_id = p.proposal_id
+                    select * from centralcloud.sample m where m.proposal_id = p.proposal_id and m.sample_id > proposal_story.samples_after
                      order by m.sample_id desc limit 1000) s),
       'rollback', (select to_jsonb(r) - 'proposal_id' from centralcloud.rollback r where r.proposal_id = p.proposal_id),
       'audit', (select coalesce(jsonb_agg(to_jsonb(a) - 'proposal_id' order by a.audit_id), '[]') from (

@@ -56,4 +56,13 @@ select expect((select i ->> 'waiting' || coalesce(i ->> 'oldest_waiting_seconds'
 -- The story of a proposal, with what it changes and without.
 update proposal set body = body || '{"code_change": {"patch": "x"}}' where proposal_id = 'p1';
 select expect(proposal_story('p1') #>> '{proposal,code_change,patch}', 'x', 'with its code');
+insert into sample (proposal_id, instance_id, status, metrics_before, metrics_after, reported_at)
+select 'p3', 'alpha', 'monitoring', '{}', '{"error_rate": 0.1}', now() + n * interval '1 s' from generate_series(1, 3) n;
+create function public.sampled(after bigint) returns text language sql as
+  $$ select string_agg(s ->> 'sample_id', ',' order by n) from jsonb_array_elements(proposal_story('p3', false, after) -> 'samples') with ordinality l(s, n) $$;
+select min(sample_id) as first_sample, string_agg(sample_id::text, ',' order by sample_id) as all_samples,
+       string_agg(sample_id::text, ',' order by sample_id) filter (where n > 1) as later_samples
+  from (select sample_id, row_number() over (order by sample_id) n from sample where proposal_id = 'p3') s \gset
+select expect(sampled(0), :'all_samples', 'all samples');
+select expect(sampled(:first_sample), :'later_samples', 'those behind the one that the reader has');
 select expect((proposal_story('p1') -> 'proposal') - 'code_change', proposal_story('p1', false) -> 'proposal', 'without, and nothing else is missing');

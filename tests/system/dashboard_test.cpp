@@ -112,6 +112,8 @@ void visit_the_rest(browser& page, const busy_fleet& fleet) {
   page.wait_for("BugFixerAgent");
   page.click("nav a", "Instances");
   for (const auto& agent : fleet.daemons.agents) page.wait_for(agent->instance);
+  page.click("nav a", "Alerts");
+  page.wait_for("deploy/runbook.md#deadletters");
   page.click("nav a", "Overview");
   page.click(".stage", "Approved");
   page.wait_for("No proposal is approved, not begun");
@@ -119,18 +121,27 @@ void visit_the_rest(browser& page, const busy_fleet& fleet) {
   page.wait_for("There is no such view");
 }
 
-/// A page that follows a change has its code already, and asks for the rest.
-void leave_out_the_code(const busy_fleet& fleet) {
+/// A page that follows a change has its code and its samples already, and asks for the rest.
+void leave_out_what_is_known(const busy_fleet& fleet) {
   const auto& address = fleet.daemons.coordinator_addresses.front();
   const auto target = "/v1/proposals/" + fleet.hostile;
   CHECK(has(get(address, target).body, "code_change"));
   const auto rest = get(address, target + "?code=false").body;
   CHECK_FALSE(has(rest, "code_change"));
   CHECK(has(rest, "safety_profile"));
+  const auto samples = boost::json::parse(rest).at("samples").as_array();
+  REQUIRE(samples.size() > 1);
+  const auto first = samples.front().at("sample_id").as_int64();
+  const auto later = get(address, target + "?code=false&samples_after=" + std::to_string(first)).body;
+  CHECK(boost::json::parse(later).at("samples").as_array().size() == samples.size() - 1);
+  CHECK(has(get(address, target + "?samples_after=x").body, "samples_after"));
 }
 
 void lose_the_coordinator(browser& page, const busy_fleet& fleet) {
-  page.go(fleet.root());
+  page.go(fleet.root() + "proposals/" + fleet.harmful);
+  page.wait("document.querySelector('.metric') !== null");
+  const std::string drawn = "document.querySelectorAll('details[data-key=samples] tbody tr').length";
+  const auto samples = page.text_of(drawn);
   page.wait("document.querySelector('#link-state').dataset.state === 'live'");
   auto& coordinator = *fleet.daemons.coordinators[0];
   coordinator.kill9();
@@ -138,6 +149,11 @@ void lose_the_coordinator(browser& page, const busy_fleet& fleet) {
   coordinator.start();
   page.wait("document.querySelector('#link-state').dataset.state === 'live'");
   page.wait("document.querySelector('#notice').hidden");
+  // It asks again, for what it does not have, and still shows all.
+  page.wait(
+      "performance.getEntriesByType('resource').some((each) => /samples_after=[1-9]/.test(each.name) && "
+      "each.responseStatus === 200)");
+  CHECK(page.text_of(drawn) == samples);
   for (const auto& each : page.log()) {
     CAPTURE(each.text);
     CHECK(each.source == "network");
@@ -194,6 +210,6 @@ TEST_CASE("dashboard: a browser shows what the fleet does, and takes no proposal
   visit_harmful_proposal(page, fleet);
   visit_the_rest(page, fleet);
   check_quiet(page);
-  leave_out_the_code(fleet);
+  leave_out_what_is_known(fleet);
   lose_the_coordinator(page, fleet);
 }

@@ -16,6 +16,11 @@ function subject({name, subject: about}) {
   return href ? h("a", {class: "id", href, "data-key": `s-${name}-${about}`}, about) : h("span", {class: "id"}, about);
 }
 
+/// The section of the runbook is the alert's name in capitals, as Prometheus writes it; metrics' breaches share one.
+function section(name) {
+  return name.endsWith("_breach") ? "Breach" : name.replace(/(^|_)([a-z])/g, (all, gap, letter) => letter.toUpperCase());
+}
+
 function alert(each) {
   const rest = Object.fromEntries(Object.entries(each).filter(([name, value]) => !told.has(name) && value !== null));
   return h("li", {class: "message", "data-tone": tones[each.severity] ?? "calm"},
@@ -27,6 +32,7 @@ function alert(each) {
     h("p", {class: "reason"}, each.text ?? ""),
     each.value === undefined || each.value === null ? null
       : h("p", {class: "muted"}, `At ${number(each.value)}${each.bound === undefined || each.bound === null ? "" : `, the bound is ${number(each.bound)}`}.`),
+    each.name && !each.cleared_at ? h("p", {class: "muted"}, "What to do: ", h("code", {}, `deploy/runbook.md#${section(each.name).toLowerCase()}`)) : null,
     Object.keys(rest).length ? h("details", {"data-key": `a-${each.name}-${each.subject}`}, h("summary", {}, "More"), json(rest)) : null);
 }
 

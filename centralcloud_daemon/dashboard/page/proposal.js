@@ -152,9 +152,12 @@ async function rollBack(id, again) {
   if (done) document.getElementById("main").focus({preventScroll: true});  // the button has gone
 }
 
+const maxSamples = 1000;  // as many as the coordinator gives of one proposal
+
 export function proposal(main, {argument: id}) {
   let status = "";
   let body;  // what was proposed cannot change: its code is read once, however long the change is watched
+  let samples = [];  // nor can a sample: only new ones are asked for
   const button = h("button", {type: "button", class: "danger", hidden: true, onclick: () => rollBack(id, loading.again)}, "Roll back…");
   const head = part("div", {class: "proposal-head"}, (story) => [
     h("p", {class: "crumbs"}, h("a", {href: "#/proposals"}, "Proposals")),
@@ -176,8 +179,11 @@ export function proposal(main, {argument: id}) {
     return Math.floor((room - 16 * (across - 1)) / across);
   };
   async function load() {
-    const story = await get(`/v1/proposals/${encodeURIComponent(id)}${body ? "?code=false" : ""}`);
+    const known = body ? `?code=false&samples_after=${samples.at(-1)?.sample_id ?? 0}` : "";
+    const story = await get(`/v1/proposals/${encodeURIComponent(id)}${known}`);
     status = story.status;
+    samples = [...samples, ...story.samples].slice(-maxSamples);
+    story.samples = samples;
     if (!body) {
       body = story.proposal;
       parts.change.append(...changeView(body.code_change));
