@@ -211,6 +211,7 @@ daemon::supervisor::worker application::parts::make_worker(const consumers::subs
   options.queue = of.queue;
   options.group = consumer_group;
   options.crashes = &crashes;
+  options.listeners = [this] { return monitor.live_instances(); };
   options.max_retries = how.max_retries;
   options.retry_delay = how.retry_delay;
   options.turned = supervisor.watch_turns(name, turn_limit);

@@ -55,7 +55,7 @@ awaitable<figures> monitor::sample(postgres::connection& on) {
   }
   const auto fleet = co_await read_fleet_figures(on, settings_.heartbeat_timeout);
   show(fleet);
-  now.live_instances = fleet.live_instances;
+  now.live_instances = live_instances_ = fleet.live_instances;
   now.silent_instances = fleet.silent_instances;
   now.held_seconds = fleet.held_seconds;
   now.held_by = fleet.held_by;

@@ -35,6 +35,8 @@ class monitor {
   /// Until a soft stop. Throws `base::failure` when the database fails: the supervisor starts it again.
   boost::asio::awaitable<void> run(async::stop_token stop);
   boost::asio::awaitable<void> pass(postgres::connection& on);
+  /// As of the last pass.
+  std::int64_t live_instances() const { return live_instances_; }
 
  private:
   boost::asio::awaitable<figures> sample(postgres::connection& on);
@@ -48,6 +50,7 @@ class monitor {
   telemetry::logger log_;
   telemetry::metrics& metrics_;
   std::function<void()> told_;
+  std::int64_t live_instances_ = 0;
 };
 
 }  // namespace fleet::central::alerts

@@ -120,6 +120,7 @@ boost::asio::awaitable<void> consumer::run(async::stop_token stop) {
   bool seen = false;
   async::backoff in_other_hands(while_in_other_hands);
   auto began_before = steady::now();
+  auto had_something = steady::time_point::min();
   while (!stop.soft_requested()) {
     std::size_t handled = 0;
     const auto began = steady::now();
@@ -134,6 +135,11 @@ boost::asio::awaitable<void> consumer::run(async::stop_token stop) {
     if (handled > 0 || !seen) in_other_hands.reset();
     if (handled > 0) {
       seen = false;
+      had_something = steady::now();
+      continue;
+    }
+    if (options_.listeners && steady::now() < had_something + stay_up(options_.listeners())) {
+      co_await stop.sleep_for(look_while_up);
       continue;
     }
     if (seen) {

@@ -43,6 +43,8 @@ struct consumer_options {
   std::chrono::milliseconds poll_interval{2000};         ///< how long a wake-up may be missed, ±25 %
   /// After each commit of a batch that held something: how long it took from taking it.
   std::function<void(std::chrono::nanoseconds)> on_batch = {};
+  /// How many sessions listen in the database, roughly; see `stay_up` in pace.hpp. None: a few.
+  std::function<std::int64_t()> listeners = {};
   crash_guard* crashes = nullptr;     ///< the process's; none: a poisonous message is not found
   std::function<void()> turned = {};  ///< called before each batch; between two, all waits are bounded
 };

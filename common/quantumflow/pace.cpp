@@ -25,4 +25,11 @@ std::chrono::milliseconds linger_before_next(const pace_limits& limits, int aske
   return limits.linger;
 }
 
+std::chrono::milliseconds stay_up(std::int64_t listeners) {
+  constexpr std::int64_t few = 25;
+  constexpr std::int64_t many = 200;
+  if (listeners < few) return std::chrono::milliseconds(0);
+  return std::chrono::milliseconds(std::min(listeners, many) / 2);
+}
+
 }  // namespace fleet::quantumflow

@@ -11,7 +11,6 @@
 
 #include "common/async/backoff.hpp"
 #include "common/async/event.hpp"
-#include "common/base/ids.hpp"
 #include "common/postgres/error.hpp"
 #include "common/postgres/listener.hpp"
 #include "common/postgres/pool.hpp"
@@ -27,8 +26,12 @@ using std::chrono::milliseconds;
 constexpr milliseconds shortest_look{5};
 constexpr milliseconds longest_look{50};
 
+/// A notification wakes every listening session of its database, whatever its channel. So all wakers prove themselves
+/// by the same ones: who has heard none for the interval (up to twice that, so that it is one of many) sends the next.
+constexpr const char* proof_channel = "quantumflow_proof";
 constexpr milliseconds proof_interval{30'000};
-constexpr milliseconds proof_interval_deaf{5'000};
+constexpr milliseconds first_proof{1'000};  ///< after connecting, up to this: of many at once, one is enough
+const async::backoff_policy proof_while_deaf{std::chrono::seconds(5), std::chrono::seconds(60), 2.0, 0.2};
 /// A notification takes a millisecond; a busy server some hundreds.
 constexpr milliseconds proof_timeout{2'000};
 /// The longest sleep while notifications do not come although they should.
@@ -76,7 +79,11 @@ struct waker::state {
   }
 
   void notify(const std::string& channel) {
-    if (channel == proof_channel) proof.notify();
+    if (channel == proof_channel) {
+      ++proofs_heard;
+      proof.notify();
+      prove_now.notify();
+    }
     const auto [first, last] = channels.equal_range(channel);
     for (auto it = first; it != last; ++it) it->second->wake.notify();
   }
@@ -113,22 +120,25 @@ struct waker::state {
   std::map<std::pair<std::string, std::string>, gate> gates;  // never erased: their addresses are kept
   std::multimap<std::string, gate*> channels;
   std::uint64_t session = 0;
-  const std::string proof_channel = "quantumflow_proof_" + base::new_uuid();
-  async::event proof;
-  async::event prove_now;
-  bool deaf = false;  ///< connected, but a notification that was sent did not come
+  async::event proof;  ///< one came
+  std::uint64_t proofs_heard = 0;
+  async::event prove_now;  ///< the same, or a new session: look at what stands
+  bool deaf = false;       ///< connected, but a notification that was sent did not come
   bool polled = false;
   postgres::listener listener;
 };
 
-/// Whether a notification comes through, from another session as all others do.
+/// Whether a notification comes through, from another session as all others do: somebody's, or else one's own.
 boost::asio::awaitable<bool> waker::state::proves(postgres::pool& sender, async::stop_token stop) {
-  const auto listen = "listen " + postgres::quote_identifier(proof_channel);
-  co_await listener.execute(listen);
   proof.reset();
+  const auto listen = std::string("listen ") + proof_channel;
+  co_await listener.execute(listen);
+  const auto others = std::chrono::duration_cast<milliseconds>(first_proof * async::random01());
+  const bool heard = co_await proof.wait_for(others, stop);
+  if (heard || stop.soft_requested()) co_return true;
   {
     auto connection = co_await sender.acquire();
-    auto arguments = postgres::make_params(proof_channel);
+    auto arguments = postgres::make_params(std::string(proof_channel));
     co_await connection->query("select pg_notify($1, '')", std::move(arguments));
   }
   const bool came = co_await proof.wait_for(proof_timeout, stop);
@@ -260,6 +270,7 @@ boost::asio::awaitable<void> waker::run(async::stop_token stop) {
 
 boost::asio::awaitable<void> waker::keep_proving(postgres::pool& sender, async::stop_token stop) {
   auto& of = *state_;
+  async::backoff while_deaf(proof_while_deaf);
   while (!stop.soft_requested()) {
     const auto asked_of = of.session;
     try {
@@ -270,8 +281,17 @@ boost::asio::awaitable<void> waker::keep_proving(postgres::pool& sender, async::
     } catch (const base::failure&) {
       // Nothing could be asked, because the database is away: what stands, stands.
     }
-    const auto until_next = of.deaf ? proof_interval_deaf : proof_interval;
-    co_await of.prove_now.wait_for(until_next, stop);
+    if (!of.deaf) while_deaf.reset();
+    auto heard = of.proofs_heard;
+    of.prove_now.reset();
+    while (asked_of == of.session && !stop.soft_requested()) {
+      const auto spread = std::chrono::duration_cast<milliseconds>(proof_interval * async::random01());
+      const auto until_next = of.deaf ? while_deaf.next(async::random01()) : proof_interval + spread;
+      co_await of.prove_now.wait_for(until_next, stop);
+      if (of.proofs_heard == heard) break;
+      heard = of.proofs_heard;
+      if (asked_of == of.session) of.set_deaf(false);
+    }
   }
 }
 

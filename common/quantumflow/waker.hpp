@@ -29,9 +29,9 @@ class waker {
   /// Keeps the connection until a soft stop; reconnects with backoff. Supervise it like a worker.
   boost::asio::awaitable<void> run(async::stop_token stop);
 
-  /// Proves now and then, until a soft stop, that notifications really come, by one that is sent from this pool: a
-  /// pooler in between may take a LISTEN and deliver nothing. While they do not, `listening` is false and sleeps are
-  /// short.
+  /// Proves now and then, until a soft stop, that notifications really come, by one that is sent from this pool, or
+  /// that another waker of the database sent: a pooler in between may take a LISTEN and deliver nothing. While they do
+  /// not, `listening` is false and sleeps are short.
   boost::asio::awaitable<void> keep_proving(postgres::pool& sender, async::stop_token stop);
 
   /// Looks every two seconds, with one statement for everybody who sleeps, whether there is something to take: what an

@@ -80,24 +80,24 @@ class bench_run {
     return all;
   }
 
-  bool decide() {
-    auto agents = simulated(true);
-    begin(*agents, true);
+  bool decide(bool listens) {
+    auto agents = simulated(listens);
+    begin(*agents, listens);
     const auto before = measured();
     const auto began = steady::now();
     for (int n = 0; n < proposals; ++n)
-      agents->publish(std::string(messages::queues::proposals_for_consensus), proposal(n));
+      agents->publish(std::string(messages::queues::proposals_for_consensus), proposal(proposed_ + n));
+    proposed_ += proposals;
     const bool decided = agents->run_until([&] { return agents->results() >= proposals; }, std::chrono::seconds(120));
     const double seconds = std::chrono::duration<double>(steady::now() - began).count();
     const auto after = measured();
-    decided_ = fmt::format(
-        "{} proposals with {} counted votes each, sent to {} instances: {:.1f} s, {:.1f} decided/s, {:.0f} votes/s; "
-        "PostgreSQL {:.0f} % CPU, coordinator {:.0f} %, {:.0f} MiB resident\n",
-        agents->results(), options_.voters, options_.instances, seconds, proposals / seconds,
-        proposals * options_.voters / seconds, 100 * (after.postgres - before.postgres) / seconds,
-        100 * (after.coordinator - before.coordinator) / seconds, test::resident_mib(fleet_.coordinators[0]->pid()));
+    decided_ += fmt::format("| {} | {} | {:.1f} s | {:.2f} | {:.0f} | {:.1f} s | {:.0f} % | {:.0f} MiB |\n",
+                            mode(listens), agents->results(), seconds, proposals / seconds,
+                            proposals * options_.voters / seconds, after.postgres - before.postgres,
+                            100 * (after.coordinator - before.coordinator) / seconds,
+                            test::resident_mib(fleet_.coordinators[0]->pid()));
     tell_failures(*agents);
-    const auto right = fmt::format("{}|{}", proposals, proposals * options_.voters);
+    const auto right = fmt::format("{}|{}", proposed_, proposed_ * options_.voters);
     const auto found = fleet_.psql(
         "select (select count(*) from centralcloud.decision where rule = 'consensus'), "
         "(select count(*) from centralcloud.vote where counted)");
@@ -106,8 +106,12 @@ class bench_run {
   }
 
   void print_rest() const {
-    fmt::print("\n| broadcast to {} | first | half | 99 % | all |\n|---|---:|---:|---:|---:|\n{}\n{}",
-               options_.instances, broadcast_rows_, decided_);
+    fmt::print("\n| broadcast to {} | first | half | 99 % | all |\n|---|---:|---:|---:|---:|\n{}",
+               options_.instances, broadcast_rows_);
+    fmt::print(
+        "\n| {} proposals, {} voters, sent to all | results | took | decided/s | votes/s | PostgreSQL's processor | "
+        "coordinator CPU | its memory |\n|---|---:|---:|---:|---:|---:|---:|---:|\n{}\n",
+        proposals, options_.voters, decided_);
     for (const auto& [text, times] : failures_) fmt::print("worker failures: {} × {}\n", times, text);
   }
 
@@ -208,6 +212,7 @@ class bench_run {
   test::daemon_fleet fleet_;
   std::string broadcast_rows_;
   std::string decided_;
+  int proposed_ = 0;
   std::map<std::string, int> failures_;
 };
 
@@ -261,7 +266,8 @@ bool measure(const bench_options& options) {
       options.instances);
   bool right = run.idle_and_broadcast(true);
   right = run.idle_and_broadcast(false) && right;
-  right = run.decide() && right;
+  right = run.decide(true) && right;
+  right = run.decide(false) && right;
   run.print_rest();
   print_real_daemons(options.seconds);
   return right;

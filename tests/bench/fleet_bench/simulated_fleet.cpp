@@ -86,7 +86,10 @@ boost::asio::awaitable<void> simulated_fleet::start_turn(int instance) {
 /// The listening session and the poller.
 boost::asio::awaitable<void> simulated_fleet::live(quantumflow::waker& waker, int instance) {
   co_await start_turn(instance);
-  if (options_.listens) spawn(waker.run(stop_.token()));
+  if (options_.listens) {
+    spawn(waker.run(stop_.token()));
+    spawn(waker.keep_proving(pool_, stop_.token()));
+  }
   co_await waker.poll(pool_, stop_.token());
 }
 

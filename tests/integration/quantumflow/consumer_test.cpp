@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <catch2/catch.hpp>
+#include <sstream>
 
 #include "common/postgres/error.hpp"
+#include "common/postgres/listener.hpp"
 #include "tests/integration/quantumflow/queue_fixture.hpp"
 
 using namespace fleet;
@@ -124,6 +126,44 @@ TEST_CASE("consumer: a sleeping worker is woken by a publish, well before its po
     REQUIRE(run_until(
         fleet.io, [&] { return acknowledged == i; }, std::chrono::seconds(10)));
   }
+}
+
+TEST_CASE(
+    "consumer: where many listen, a worker that had something looks by itself for a while before it is notified "
+    "again") {
+  queue_fixture fleet("consumer_stays_up");
+  std::int64_t listeners = 1;
+  int handled = 0;
+  const auto count = [&](postgres::transaction&, const numbered&, const message&) -> awaitable<outcome> {
+    ++handled;
+    co_return outcome::done();
+  };
+  auto how = options();
+  how.listeners = [&] { return listeners; };
+  quantumflow::consumer worker(fleet.pool, fleet.waker, how, quantumflow::handle_each<numbered>(count));
+  const auto working = fleet.consume_here(worker);
+  int notified = 0;
+  std::istringstream lines(fleet.psql("select quantumflow.wake_channels('" + queue + "', '" + group + "')"));
+  std::vector<std::string> channels;
+  for (std::string line; std::getline(lines, line);) channels.push_back(line);
+  postgres::listener counter(
+      fleet.io.get_executor(), fleet.settings(), channels, [&](const std::string&, const std::string&) { ++notified; },
+      [](bool) {});
+  boost::asio::co_spawn(fleet.io, counter.run(fleet.stop.token()), boost::asio::detached);
+  REQUIRE(run_until(fleet.io, [&] { return counter.up(); }));
+  const auto send = [&](int count_of) {
+    notified = 0;
+    for (int n = 0; n < count_of; ++n) {
+      const int before = handled;
+      fleet.publish(queue, payload("p", n));
+      REQUIRE(run_until(fleet.io, [&] { return handled == before + 1; }));
+      run(fleet.io, fleet.stop.token().sleep_for(std::chrono::milliseconds(20)));
+    }
+    return notified;
+  };
+  CHECK(send(10) > 5);
+  listeners = 1000;
+  CHECK(send(10) < 5);
 }
 
 TEST_CASE("consumer: a worker does not ask again and again for what another one has in hand") {

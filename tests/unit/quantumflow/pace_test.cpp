@@ -14,6 +14,14 @@ TEST_CASE("pace: a batch that was full and fast is doubled, up to the largest") 
   CHECK(next_batch_size(limits, 100, 99, 1ms) == 100);     // not full
 }
 
+TEST_CASE("pace: a worker stays up for longer the more sessions its notification would wake, and not for a few") {
+  CHECK(stay_up(0) == 0ms);
+  CHECK(stay_up(24) == 0ms);
+  CHECK(stay_up(25) == 12ms);
+  CHECK(stay_up(200) == 100ms);
+  CHECK(stay_up(100'000) == 100ms);
+}
+
 TEST_CASE("pace: a batch that lasted too long is made to fit") {
   const pace_limits limits;
   CHECK(next_batch_size(limits, 100, 100, 400ms) == 50);
