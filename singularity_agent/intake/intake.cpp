@@ -1,5 +1,6 @@
 #include "singularity_agent/intake/intake.hpp"
 
+#include <algorithm>
 #include <boost/asio/this_coro.hpp>
 #include <exception>
 #include <optional>
@@ -24,7 +25,7 @@ constexpr std::chrono::hours until_woken{1};
 constexpr std::chrono::seconds until_room{1};
 /// Items that are replayed in one transaction, each in a savepoint: below the 64 of which PostgreSQL knows a session's
 /// without a look at the disk (PGPROC_MAX_CACHED_SUBXIDS).
-constexpr std::size_t at_once = 50;
+constexpr std::size_t most_at_once = 50;
 
 /// The database is away, and not: it said no.
 bool is_away(const base::error& error) {
@@ -217,6 +218,7 @@ awaitable<void> intake::replay(async::stop_token stop) {
       backoff.reset();
     } catch (const base::failure& failure) {
       away = failure.get();
+      at_once_ = 1;  // whatever one of them runs into, those before it get through
     }
     show();
     if (away) {
@@ -266,7 +268,7 @@ awaitable<void> intake::forget_old_keys() {
 /// One transaction here and one on the disk for all of them: one for each would be slower than calls that come in side
 /// by side, and those go behind what is kept. False: nothing was left.
 awaitable<bool> intake::replay_batch(round& current) {
-  auto look = [spool = spool_, after = current.at] { return spool->oldest(at_once, after); };
+  auto look = [spool = spool_, after = current.at, max = at_once_] { return spool->oldest(max, after); };
   auto read = co_await blocking(std::move(look));
   const auto entries = from_spool(std::move(read));
   if (entries.empty()) co_return false;
@@ -275,6 +277,7 @@ awaitable<bool> intake::replay_batch(round& current) {
     for (const auto& entry : entries) co_await replay_one(in, entry, done);
   };
   co_await transact(with_.connections, work);
+  at_once_ = std::min(2 * at_once_, most_at_once);
   current.at = entries.back().sequence;
   current.waiting = std::move(done.waiting);
   for (const auto& each : done.applied) applied(each);

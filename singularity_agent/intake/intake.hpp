@@ -75,6 +75,7 @@ class intake {
   telemetry::episode away_;
   telemetry::episode waits_;  ///< what has to do with the spool itself, or with what this agent may
   std::size_t arriving_ = 0;  ///< being written to the spool
+  std::size_t at_once_ = 1;   ///< items of the next batch of a replay
   async::event arrived_;
 };
 

@@ -205,9 +205,24 @@ TEST_CASE("intake: what was kept is applied many in a transaction, whatever one 
   with.replay();
   CHECK(with.psql("select published_total from quantumflow.get_queue_stats('patterns_for_aggregator_queue')") == "120");
   CHECK(with.psql("select count(*) from singularity.accepted") == "120");
-  CHECK(with.psql("select count(distinct applied_in) from singularity.accepted") == "3");
+  // 1, 2, 4, … 32, then 50 at once.
+  CHECK(with.psql("select count(distinct applied_in) from singularity.accepted") == "8");
   CHECK(with.spool->quarantined().value().size() == 3);
   CHECK_THAT(with.registry.exposition(), Catch::Contains("singularity_spool_replayed_total 120"));
+}
+
+TEST_CASE("intake: what is before an item that does not get through is applied all the same") {
+  intake_fixture with("intake_stuck");
+  for (int n = 0; n < 9; ++n) CHECK(with.take(kind::pattern, pattern).spooled);
+  CHECK(with.take(kind::agent_metrics, R"({"agent_type":"T","metrics":{"error_rate":0.5}})").spooled);
+  CHECK(with.take(kind::pattern, pattern).spooled);
+  with.psql("alter function singularity.tell_metrics(text, text, jsonb) rename to gone");
+  with.reopen(with.pool);
+  with.start_replay();
+  CHECK(run_until(with.io, [&] { return with.spool->stats().entries == 2; }));
+  CHECK(with.spool->stats().quarantined_total == 0);
+  with.psql("alter function singularity.gone(text, text, jsonb) rename to tell_metrics");
+  CHECK(run_until(with.io, [&] { return with.spool->stats().entries == 0; }));
 }
 
 TEST_CASE("intake: while a permission or a function is missing, what was acknowledged waits and is not set aside") {
