@@ -37,12 +37,14 @@ consumers::answer consumers::handle_consensus_result(postgres::transaction& in,
     case proposals::decision_outcome::recorded:
       break;
   }
-  const auto approved = result.status == messages::consensus_status::approved;
-  with_.events.count(approved ? telemetry::event::consensus_approved : telemetry::event::consensus_rejected,
-                     result.decision_rationale,
-                     {{"proposal_id", result.proposal_id},
-                      {"trace_id", base::trace_id_of(result.trace)},
-                      {"rule", result.rule.value_or("")}});
+  in.on_commit([this, result] {
+    const auto approved = result.status == messages::consensus_status::approved;
+    with_.events.count(approved ? telemetry::event::consensus_approved : telemetry::event::consensus_rejected,
+                       result.decision_rationale,
+                       {{"proposal_id", result.proposal_id},
+                        {"trace_id", base::trace_id_of(result.trace)},
+                        {"rule", result.rule.value_or("")}});
+  });
   co_return outcome::done();
 }
 
@@ -77,8 +79,10 @@ consumers::answer consumers::handle_safety_profile_update(postgres::transaction&
     co_return not_ours(update.instance_id);
   const auto taken = co_await with_.executions.put_profile(in.on(), update.encode());
   if (taken) {
-    with_.events.count(telemetry::event::profile_updated, "safety profile updated",
-                       {{"agent_type", update.agent_type}, {"source", update.source}});
+    in.on_commit([this, agent_type = update.agent_type, source = update.source] {
+      with_.events.count(telemetry::event::profile_updated, "safety profile updated",
+                         {{"agent_type", agent_type}, {"source", source}});
+    });
   }
   co_return outcome::done();
 }

@@ -178,7 +178,7 @@ boost::asio::awaitable<outcome> engine::receive_vote(postgres::transaction& open
   if (recorded.what != vote_reception::unknown_proposal && recorded.what != vote_reception::same) {
     const telemetry::labels with{{"vote", std::string(messages::to_string(vote.choice))},
                                  {"disposition", std::string(to_string(recorded.what))}};
-    out_.registry().counter_of("centralcloud_votes_total", with).increment();
+    open.on_commit([this, with] { out_.registry().counter_of("centralcloud_votes_total", with).increment(); });
   }
   switch (recorded.what) {
     case vote_reception::unknown_proposal:

@@ -50,7 +50,7 @@ boost::asio::awaitable<outcome> watch::receive_sample(postgres::transaction& ope
                               "a change runs that nobody approved", recorded.trace};
     co_await alert(open, std::move(what));
   }
-  count_end(sample, recorded);
+  count_end(open, sample, recorded);
   if (recorded.state == "rollback_failed" && sample.status == messages::execution_status::rollback_failed) {
     alerts::change_alert what{"rollback_failed", sample.proposal_id, "critical",
                               "a change could not be taken back: it needs a person", recorded.trace};
@@ -206,18 +206,23 @@ boost::asio::awaitable<void> watch::alert(postgres::transaction& open, alerts::c
       name, what.text,
       {{"proposal_id", what.proposal}, {"trace_id", base::trace_id_of(what.trace)}, {"severity", what.severity}});
   const bool raised = co_await alerts::raise_change_alert(open, std::move(what));
-  if (raised) metrics_.counter_of("centralcloud_alerts_raised_total", {{"alert", name}}).increment();
+  if (!raised) co_return;
+  open.on_commit([this, name] {
+    metrics_.counter_of("centralcloud_alerts_raised_total", {{"alert", name}}).increment();
+  });
 }
 
-void watch::count_end(const messages::execution_metrics& sample, const recorded_sample& recorded) {
+void watch::count_end(postgres::transaction& open, const messages::execution_metrics& sample,
+                      const recorded_sample& recorded) {
   using messages::execution_status;
   const bool ended =
       sample.status == execution_status::rolled_back || sample.status == execution_status::rollback_failed;
   if (!ended || recorded.state != messages::to_string(sample.status)) return;
-  metrics_.counter_of("centralcloud_rollbacks_total", {{"outcome", recorded.state}}).increment();
-  if (recorded.breached_for)
-    metrics_.histogram_of("centralcloud_breach_to_rollback_seconds")
-        .observe(std::max(recorded.breached_for->count(), 0.0));
+  open.on_commit([this, state = recorded.state, breached_for = recorded.breached_for] {
+    metrics_.counter_of("centralcloud_rollbacks_total", {{"outcome", state}}).increment();
+    if (breached_for)
+      metrics_.histogram_of("centralcloud_breach_to_rollback_seconds").observe(std::max(breached_for->count(), 0.0));
+  });
 }
 
 }  // namespace fleet::central::guardian

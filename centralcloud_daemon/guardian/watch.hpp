@@ -71,7 +71,8 @@ class watch {
                                      recorded_sample recorded);
   boost::asio::awaitable<void> learn(postgres::transaction& open, std::string agent_type);
   boost::asio::awaitable<void> alert(postgres::transaction& open, alerts::change_alert what);
-  void count_end(const messages::execution_metrics& sample, const recorded_sample& recorded);
+  void count_end(postgres::transaction& open, const messages::execution_metrics& sample,
+                 const recorded_sample& recorded);
 
   producers& out_;
   const watch_settings& settings_;

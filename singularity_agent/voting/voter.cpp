@@ -84,7 +84,7 @@ boost::asio::awaitable<answer_outcome> voter::cast(postgres::transaction& in, vo
   ballot_paper.trace = base::child_of(answered.trace);
   const auto message = value_or_throw(co_await send_.cast_vote(in, std::move(ballot_paper)));
   co_await repository_.mark_cast(in.on(), proposal, message);
-  send_.registry().counter_of("singularity_votes_total", counted).increment();
+  in.on_commit([this, counted] { send_.registry().counter_of("singularity_votes_total", counted).increment(); });
   co_return answered.outcome;
 }
 

@@ -36,6 +36,22 @@ TEST_CASE(
   CHECK(with.events.counted(telemetry::event::consensus_rejected) == 1);
 }
 
+TEST_CASE("consumers: what a batch did that is rolled back and handled again is counted once") {
+  agent_fixture with("agent_in_again");
+  with.submit(agent_fixture::proposal("p1"));
+  with.send_all();
+  const auto decided = with.result("p1", "approved");
+  const auto rolled_back = [&](postgres::transaction& open) -> boost::asio::awaitable<void> {
+    const quantumflow::message none;
+    co_await with.in->handle_consensus_result(open, decided, none);
+    throw std::runtime_error("another message of the batch failed");
+  };
+  CHECK_THROWS_WITH(test::run(with.io, agent::transact(with.pool, rolled_back)), Catch::Contains("another message"));
+  CHECK(with.events.counted(telemetry::event::consensus_approved) == 0);
+  CHECK(with.handle(decided).what == outcome::kind::done);
+  CHECK(with.events.counted(telemetry::event::consensus_approved) == 1);
+}
+
 TEST_CASE(
     "handle_consensus_result: an unknown, an unsent and another instance's proposal are rejected with the reason") {
   agent_fixture with("agent_in_result_wrong");
