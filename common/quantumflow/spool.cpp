@@ -171,8 +171,24 @@ struct spool::database {
   std::unique_ptr<sqlite::connection> connection;
 };
 
+class spool::told_at_the_end {
+ public:
+  explicit told_at_the_end(spool& of) : of_(of) {}
+  ~told_at_the_end() {
+    const std::scoped_lock lock(of_.told_mutex_);
+    of_.told_ = of_.stats_;
+    of_.told_.lingering = of_.gone_.size();
+  }
+  told_at_the_end(const told_at_the_end&) = delete;
+  told_at_the_end& operator=(const told_at_the_end&) = delete;
+
+ private:
+  spool& of_;
+};
+
 spool::spool(std::unique_ptr<database> opened, spool_options options)
     : options_(std::move(options)), database_(std::move(opened)) {
+  const told_at_the_end tell(*this);
   auto& in = *database_->connection;
   auto sizes = in.prepare(
       "select count(*), coalesce(sum(length(cast(kind as blob)) + length(cast(key as blob)) + "
@@ -236,6 +252,7 @@ void spool::tidy_now() {
 
 base::result<std::int64_t> spool::append(spool_entry what) {
   const std::scoped_lock one_at_a_time(mutex_);
+  const told_at_the_end tell(*this);
   auto& in = *database_->connection;
   const auto bytes = size_of(what);
   try {
@@ -271,6 +288,7 @@ base::result<std::int64_t> spool::append(spool_entry what) {
 
 base::result<std::vector<spool_entry>> spool::oldest(std::size_t max, std::int64_t after) {
   const std::scoped_lock one_at_a_time(mutex_);
+  const told_at_the_end tell(*this);
   auto& in = *database_->connection;
   try {
     bool unsound = false;
@@ -301,6 +319,7 @@ base::result<std::vector<spool_entry>> spool::oldest(std::size_t max, std::int64
 
 base::result<void> spool::settle(std::vector<spool_outcome> what) {
   const std::scoped_lock one_at_a_time(mutex_);
+  const told_at_the_end tell(*this);
   try {
     for (auto& each : what) {
       if (gone_.count(each.sequence) != 0) continue;
@@ -318,6 +337,7 @@ base::result<void> spool::settle(std::vector<spool_outcome> what) {
 
 base::result<void> spool::tidy() {
   const std::scoped_lock one_at_a_time(mutex_);
+  const told_at_the_end tell(*this);
   try {
     tidy_now();
     return {};
@@ -341,10 +361,8 @@ base::result<std::vector<spool::quarantined_entry>> spool::quarantined(int max) 
 }
 
 spool_stats spool::stats() const {
-  const std::scoped_lock one_at_a_time(mutex_);
-  auto now = stats_;
-  now.lingering = gone_.size();
-  return now;
+  const std::scoped_lock lock(told_mutex_);
+  return told_;
 }
 
 }  // namespace fleet::quantumflow

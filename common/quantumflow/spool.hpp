@@ -72,7 +72,7 @@ class spool {
     std::string at;  ///< RFC 3339
   };
   base::result<std::vector<quarantined_entry>> quarantined(int max = 100);
-  /// Waits for the call under way, if any.
+  /// As of the last call that ended; never waits for the disk.
   spool_stats stats() const;
 
  private:
@@ -86,10 +86,15 @@ class spool {
   void forget_gone(const taken_out& what);
   void tidy_now();
 
+  /// Makes what a call did visible to `stats` when it ends.
+  class told_at_the_end;
+
   spool_options options_;
-  mutable std::mutex mutex_;  ///< one call at a time
+  std::mutex mutex_;  ///< one call at a time
   std::unique_ptr<database> database_;
   spool_stats stats_;
+  mutable std::mutex told_mutex_;
+  spool_stats told_;
   std::map<std::int64_t, std::optional<std::string>> gone_;  ///< still on the disk; with a reason: to be set aside
 };
 

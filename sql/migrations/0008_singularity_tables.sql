@@ -158,13 +158,13 @@ create function singularity.allowed_steps() returns table (from_state text, to_s
 $$;
 
 -- Takes a step and writes it into the history. stepped = false: refused, from_state is where the proposal stands (null:
--- this instance has no such proposal).
+-- this instance has no such proposal). Locks are NO KEY UPDATE: rows that refer to the proposal, as samples do, need not wait.
 create function singularity.step(instance_id text, proposal_id text, to_state text, cause text)
 returns table (stepped boolean, from_state text) language plpgsql as $$
 declare current text;
 begin
   select p.status into current from singularity.proposal p
-   where p.proposal_id = step.proposal_id and p.instance_id = step.instance_id for update;
+   where p.proposal_id = step.proposal_id and p.instance_id = step.instance_id for no key update;
   if current is null or not exists (select from singularity.allowed_steps() a
                                      where a.from_state = current and a.to_state = step.to_state) then
     return query select false, current;

@@ -98,7 +98,7 @@ declare
 begin
   perform quantumflow.check_instance(instance_id);
   select * into p from singularity.proposal e
-   where e.instance_id = record_decision.instance_id and e.proposal_id = record_decision.proposal_id for update;
+   where e.instance_id = record_decision.instance_id and e.proposal_id = record_decision.proposal_id for no key update;
   if not found then return 'unknown'; end if;
   if p.decided_at is not null then return 'repeated'; end if;
   if p.status <> 'sent_for_consensus' then return 'unsent'; end if;
@@ -133,7 +133,7 @@ begin
   perform quantumflow.check_instance(instance_id);
   perform from singularity.proposal p
     where p.instance_id = begin_step.instance_id and p.proposal_id = begin_step.proposal_id and p.status = 'executing'
-    for update;
+    for no key update;
   if not found then return 'not_executing'; end if;
   -- The request of a rollback locks the same row, so one that is committed is seen here. What was applied and refused
   -- is taken back by the execution itself.
@@ -155,10 +155,18 @@ returns void language sql as $$
    where j.instance_id = finish_step.instance_id and j.proposal_id = finish_step.proposal_id and j.step = finish_step.step
 $$;
 
+-- One at a time takes samples of a proposal, until its transaction ends: they are numbered in the order in which they become
+-- visible, so that none can go out behind a later one. Not the proposal's row: a replay takes samples of many in the order of the
+-- spool, and must not wait for batches that lock rows in another one.
+create function singularity.sample_in_order(proposal_id text) returns void language sql as $$
+  select pg_advisory_xact_lock(1902675, hashtext(sample_in_order.proposal_id))
+$$;
+
 -- Keeps a sample of a proposal's metrics for the reporter; returns its id, null for an unknown proposal.
 create function singularity.record_sample(instance_id text, proposal_id text, status text, metrics_before jsonb,
                                           metrics_after jsonb, source text) returns bigint language sql as $$
   select quantumflow.check_instance(instance_id);
+  select singularity.sample_in_order(proposal_id);
   insert into singularity.sample (instance_id, proposal_id, agent_type, status, metrics_before, metrics_after, source)
   select p.instance_id, p.proposal_id, p.agent_type, record_sample.status,
          coalesce(record_sample.metrics_before, p.metrics_before, '{}'), coalesce(record_sample.metrics_after, '{}'),
@@ -257,15 +265,15 @@ begin
 end $$;
 
 -- A sample that a caller reports of one of its proposals. Answers recorded, unknown, or the state in which none is
--- expected. Takes the proposal's lock, as everything does that records a sample of it: they are numbered in the order in
--- which they become visible, so that none can go out behind a later one.
+-- expected.
 create function singularity.report_metrics(instance_id text, proposal_id text, metrics jsonb) returns text
 language plpgsql as $$
 declare current text;
 begin
   perform quantumflow.check_instance(instance_id);
+  perform singularity.sample_in_order(proposal_id);
   select p.status into current from singularity.proposal p
-   where p.instance_id = report_metrics.instance_id and p.proposal_id = report_metrics.proposal_id for no key update;
+   where p.instance_id = report_metrics.instance_id and p.proposal_id = report_metrics.proposal_id;
   if current is null then return 'unknown'; end if;
   if current not in ('executing', 'applied') then return current; end if;
   perform singularity.record_sample(instance_id, proposal_id,
@@ -327,7 +335,7 @@ declare current text;
 begin
   perform quantumflow.check_instance(instance_id);
   select p.status into current from singularity.proposal p
-   where p.instance_id = request_rollback.instance_id and p.proposal_id = request_rollback.proposal_id for update;
+   where p.instance_id = request_rollback.instance_id and p.proposal_id = request_rollback.proposal_id for no key update;
   if current is null then return 'unknown'; end if;
   if exists (select from singularity.rollback r where r.proposal_id = request_rollback.proposal_id) then
     return 'repeated';
@@ -363,7 +371,7 @@ begin
    where b.instance_id = begin_rollback.instance_id and b.rollback_id = begin_rollback.rollback_id
      and b.finished_at is null returning * into r;
   if not found then return false; end if;
-  select p.status into current from singularity.proposal p where p.proposal_id = r.proposal_id for update;
+  select p.status into current from singularity.proposal p where p.proposal_id = r.proposal_id for no key update;
   if current = 'consensus_reached' then
     perform singularity.must_step(instance_id, r.proposal_id, 'executing', 'cancelled by rollback ' || r.rollback_id);
   elsif current not in ('executing', 'applied') then

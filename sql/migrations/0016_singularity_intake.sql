@@ -17,12 +17,13 @@ begin
   return found;
 end $$;
 
--- Longer than any outage that a spool is to bridge.
+-- Longer than any outage that a spool is to bridge. At most 50000 at once: called again and again.
 create function singularity.trim_accepted(instance text, keep interval default '30 days') returns bigint language plpgsql as $$
 declare trimmed bigint;
 begin
   perform quantumflow.check_instance(instance);
-  delete from singularity.accepted a where a.instance_id = instance and a.at < clock_timestamp() - keep;
+  delete from singularity.accepted a where a.instance_id = instance and a.key in (
+    select o.key from singularity.accepted o where o.instance_id = instance and o.at < clock_timestamp() - keep limit 50000);
   get diagnostics trimmed = row_count;
   return trimmed;
 end $$;

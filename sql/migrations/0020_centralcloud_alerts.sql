@@ -142,8 +142,8 @@ returns table (name text, subject text, change_state text, silent boolean) langu
    where a.cleared_at is null order by a.alert_id limit 10000
 $$;
 
-create function centralcloud.count_active_alerts() returns table (severity text, active bigint) language sql stable as $$
-  select a.severity, count(*) from centralcloud.alert a where a.cleared_at is null and a.raised_at is not null group by 1
+create function centralcloud.count_active_alerts() returns table (name text, severity text, active bigint) language sql stable as $$
+  select a.name, a.severity, count(*) from centralcloud.alert a where a.cleared_at is null and a.raised_at is not null group by 1, 2
 $$;
 
 -- Makes the notices of what has stood for another repeat_ms (0: never), and forgets what is old. Returns how many it made.

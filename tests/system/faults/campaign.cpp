@@ -6,7 +6,6 @@
 #include <cstdlib>
 #include <filesystem>
 #include <iostream>
-#include <set>
 #include <stdexcept>
 #include <thread>
 
@@ -138,11 +137,11 @@ void run_in(campaign_result& result, const campaign_options& options) {
   const auto invariants = load_invariants(suite_folder() + "/invariants");
   result.violations = check(admin, invariants);
   result.explanation = explain(result.violations, record);
-  std::set<std::string> broken;
-  for (const auto& each : result.violations) broken.insert(each.invariant);
-  result.report = report({injected, skipped, invariants.size(), broken.size(), result.violations.size(),
-                          fleet.proxy.connections(), fleet.proxy.dropped_commits()},
-                         admin);
+  std::map<std::string, std::size_t> violations;
+  for (const auto& each : result.violations) ++violations[each.invariant];
+  result.report = report(
+      {injected, skipped, invariants.size(), violations, fleet.proxy.connections(), fleet.proxy.dropped_commits()},
+      admin);
   if (!result.violations.empty())
     shell(fmt::format("pg_dump -Fc -f '{}/database.dump' '{}'", result.directory, fleet.admin_url()));
 }

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <set>
+
 namespace fleet::test::faults {
 
 namespace {
@@ -70,8 +72,18 @@ std::string report(const report_parts& of, sql_session& admin) {
            max((detail ->> 'cpu_percent')::numeric)::numeric(8, 1), (max((detail ->> 'rss_kib')::numeric) / 1024)::numeric(8, 1),
            max((detail ->> 'descriptors')::int), max((detail ->> 'log_bytes_per_second')::numeric)::numeric(10, 0)
       from faults.history where kind = 'resource' group by op, split_part(who, '-', 1) order by 1, 2)");
-  text += fmt::format("invariants held: {} of {}, violations: {}\n", of.invariants - of.broken, of.invariants,
-                      of.violations);
+  const auto violations_of = [&](const std::set<std::string>& invariants) {
+    std::size_t all = 0;
+    for (const auto& [invariant, times] : of.violations) all += invariants.count(invariant) * times;
+    return all;
+  };
+  std::size_t violations = 0;
+  for (const auto& [invariant, times] : of.violations) violations += times;
+  text += fmt::format("acknowledged and lost: {}, effects twice: {}\ninvariants held: {} of {}, violations: {}\n",
+                      violations_of({"acknowledged_messages", "acknowledged_metrics", "acknowledged_patterns",
+                                     "acknowledged_proposals", "acknowledged_votes", "conservation", "broadcasts"}),
+                      violations_of({"executed_once", "one_decision", "one_rollback_a_breach"}),
+                      of.invariants - of.violations.size(), of.invariants, violations);
   return text;
 }
 

@@ -12,8 +12,7 @@ struct report_parts {
   const std::map<std::string, int>& injected;
   const std::map<std::string, std::string>& skipped;
   std::size_t invariants = 0;
-  std::size_t broken = 0;  ///< of the invariants
-  std::size_t violations = 0;
+  const std::map<std::string, std::size_t>& violations;  ///< by invariant, of those that are broken
   std::uint64_t connections = 0;
   std::uint64_t dropped_commits = 0;
 };
