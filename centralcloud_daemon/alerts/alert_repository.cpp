@@ -59,10 +59,13 @@ awaitable<std::vector<open_alert>> open_alerts(postgres::connection& on) {
   co_return open;
 }
 
-awaitable<std::map<std::string, std::int64_t>> count_active(postgres::connection& on) {
-  const auto answer = co_await on.query("select severity, active from centralcloud.count_active_alerts()");
-  std::map<std::string, std::int64_t> active;
-  for (const auto& row : answer) active.emplace(row.get<std::string>("severity"), row.get<std::int64_t>("active"));
+awaitable<active_alerts> count_active(postgres::connection& on) {
+  const auto answer = co_await on.query("select name, severity, active from centralcloud.count_active_alerts()");
+  active_alerts active;
+  for (const auto& row : answer) {
+    active.emplace(std::pair(row.get<std::string>("name"), row.get<std::string>("severity")),
+                   row.get<std::int64_t>("active"));
+  }
   co_return active;
 }
 

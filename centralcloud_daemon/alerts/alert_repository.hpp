@@ -39,8 +39,9 @@ boost::asio::awaitable<alert_step> settle(postgres::connection& on, finding what
 boost::asio::awaitable<bool> clear_alert(postgres::connection& on, std::int64_t alert, std::string actor);
 
 boost::asio::awaitable<std::vector<open_alert>> open_alerts(postgres::connection& on);
-/// By severity.
-boost::asio::awaitable<std::map<std::string, std::int64_t>> count_active(postgres::connection& on);
+/// By name and severity.
+using active_alerts = std::map<std::pair<std::string, std::string>, std::int64_t>;
+boost::asio::awaitable<active_alerts> count_active(postgres::connection& on);
 /// Makes the notices of what has stood for another interval (0: none), and forgets what is old.
 boost::asio::awaitable<void> keep(postgres::connection& on, std::chrono::milliseconds repeat_interval);
 /// A JSON array, as the database writes it.

@@ -33,10 +33,11 @@ awaitable<void> monitor::pass(postgres::connection& on) {
   co_await settle_all(on, std::move(now));
   co_await keep(on, settings_.repeat_interval);
   const auto active = co_await count_active(on);
-  for (const auto* severity : {"low", "medium", "high", "critical"}) {
-    const auto found = active.find(severity);
-    metrics_.gauge_of("centralcloud_alerts_active", {{"severity", severity}})
-        .set(found == active.end() ? 0 : static_cast<double>(found->second));
+  for (auto& [which, count] : shown_active_) count = 0;
+  for (const auto& [which, count] : active) shown_active_[which] = count;
+  for (const auto& [which, count] : shown_active_) {
+    metrics_.gauge_of("centralcloud_alerts_active", {{"alert", which.first}, {"severity", which.second}})
+        .set(static_cast<double>(count));
   }
   if (told_) told_();
 }

@@ -51,6 +51,7 @@ class monitor {
   telemetry::metrics& metrics_;
   std::function<void()> told_;
   std::int64_t live_instances_ = 0;
+  active_alerts shown_active_;  ///< every kind that ever stood: one that is over is shown as none
 };
 
 }  // namespace fleet::central::alerts

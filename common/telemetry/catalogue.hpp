@@ -94,7 +94,7 @@ inline constexpr std::array all = {
     metric{"centralcloud_rollbacks_triggered_total", kind::counter, source::coordinator, "reason", "Rollbacks that were triggered.", "success_rate_breach|error_rate_breach|latency_p95_ms_breach|cost_cents_breach|cpu_usage_breach|error_count_breach|metrics_missing|operator"},
     metric{"centralcloud_rollbacks_total", kind::counter, source::coordinator, "outcome", "Rollbacks reported as ended: rolled_back or rollback_failed.", "rolled_back|rollback_failed"},
     metric{"centralcloud_breach_to_rollback_seconds", kind::wait_histogram, source::coordinator, "", "From the measuring of a breach to the report that the change was taken back, by the instance's clock."},
-    metric{"centralcloud_alerts_active", kind::gauge, source::coordinator, "severity", "Built-in alerts that stand."},
+    metric{"centralcloud_alerts_active", kind::gauge, source::coordinator, "alert,severity", "Built-in alerts that stand."},
     metric{"centralcloud_alerts_raised_total", kind::counter, source::coordinator, "alert", "Built-in alerts raised by this coordinator.", "dead_letters|queue_latency|no_live_instance|instance_silent|instance_lagging|old_snapshot|rotation_held|metrics_missing|rollback_failed|executed_without_approval|success_rate_breach|error_rate_breach|latency_p95_ms_breach|cost_cents_breach|cpu_usage_breach|error_count_breach"},
     metric{"centralcloud_alert_notifications_total", kind::counter, source::coordinator, "channel,outcome", "Notifications by command or webhook: delivered, retried or given_up.", "command|webhook,delivered|retried|given_up"},
 };

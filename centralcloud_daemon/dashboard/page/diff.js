@@ -44,17 +44,19 @@ function block(title, lines, note) {
   };
   more.addEventListener("click", show);
   show();
+  const tally = added + removed > 0 ? [h("span", {class: "plus"}, `+${count(added)}`), " ", h("span", {class: "minus"}, `-${count(removed)}`)] : null;
   return h("div", {class: "diff"},
     h("p", {class: "diff-head"}, h("span", {class: "diff-name"}, title), note ? h("span", {class: "muted"}, note) : null,
-      h("span", {class: "tally"}, h("span", {class: "plus"}, `+${count(added)}`), " ", h("span", {class: "minus"}, `-${count(removed)}`))),
+      tally ? h("span", {class: "tally"}, tally) : null),
     body, more);
 }
 
 export function changeView(change) {
   if (typeof change?.patch === "string") return [block("patch", parsePatch(change.patch))];
   if (change?.files && typeof change.files === "object") {
+    // What the files had before is not in the proposal, so nothing is claimed to be added or removed.
     return Object.entries(change.files).map(([path, content]) => typeof content === "string"
-      ? block(path, content.replace(/\n$/, "").split("\n").map((text) => ({kind: "added", text: `+${text}`})), "whole new content")
+      ? block(path, content.replace(/\n$/, "").split("\n").map((text) => ({kind: "same", text})), "the whole file, as it will be")
       : block(path, [{kind: "removed", text: "the file is deleted"}]));
   }
   return [block("change", JSON.stringify(change ?? null, null, 2).split("\n").map((text) => ({kind: "same", text})))];

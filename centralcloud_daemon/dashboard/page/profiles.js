@@ -6,11 +6,13 @@ import {heading, keepLoading} from "./view.js";
 
 const known = [["success_rate", "Success at least"], ["error_threshold", "Errors at most"], ["latency_threshold", "p95 ms at most"],
   ["cost_threshold", "Cents at most"], ["max_error_count", "More errors, at most"], ["needs_consensus", "Needs a vote"],
-  ["auto_rollback", "Rolls back by itself"], ["observation_window_seconds", "Watched, s"]];
+  ["auto_rollback", "Rolls back by itself"], ["observation_window_seconds", "Watched, s"],
+  ["max_blast_radius", "Blast radius at most"]];
 
 function shown(value) {
   if (value === undefined || value === null) return "";
-  return typeof value === "boolean" ? (value ? "yes" : "no") : number(value);
+  if (typeof value === "boolean") return value ? "yes" : "no";
+  return typeof value === "string" ? value : number(value);
 }
 
 export function profiles(main) {
@@ -22,7 +24,7 @@ export function profiles(main) {
     const used = known.filter(([name]) => all.some((each) => each.profile[name] !== undefined));
     return table("Safety profiles", [{title: "Agent type", wide: true}, {title: "Instance"}, ...used.map(([, title]) => ({title, numeric: true})),
       {title: "Source"}, {title: "Updated"}],
-    all.map((each) => ({key: each.agent_type, cells: [each.agent_type, each.instance_id ?? "all", ...used.map(([name]) => shown(each.profile[name])),
+    all.map((each) => ({key: `${each.instance_id ?? ""}/${each.agent_type}`, cells: [each.agent_type, each.instance_id ?? "all", ...used.map(([name]) => shown(each.profile[name])),
       chip(each.source, "calm"), ago(each.updated_at)]})));
   });
   const loading = keepLoading(async () => list.show((await get("/v1/safety-profiles")).safety_profiles), {everyMs: 10000});

@@ -107,6 +107,7 @@ function curves({samples, change: run, steps, rules}, width) {
         at: Date.parse(each.reported_at), value: each.metrics_after[metric],
         breach: each.breaches.some((one) => one.reason === `${metric}_breach`)})),
     }))),
+    h("p", {class: "muted small"}, "Bounds are drawn as they are configured now; a breach was judged by those of its time."),
     h("details", {"data-key": "samples"}, h("summary", {}, `The ${samples.length} samples as a table`),
       table("Samples", [{title: "At"}, {title: "Status"}, {title: "Values", wide: true}, {title: "Breaches"}], samples.map((each) => ({cells: [
         ago(each.received_at), each.status, Object.entries(each.metrics_after).map(([name, value]) => `${name} ${number(value)}`).join(", "),

@@ -91,11 +91,11 @@ class bench_run {
     const bool decided = agents->run_until([&] { return agents->results() >= proposals; }, std::chrono::seconds(120));
     const double seconds = std::chrono::duration<double>(steady::now() - began).count();
     const auto after = measured();
-    decided_ += fmt::format("| {} | {} | {:.1f} s | {:.2f} | {:.0f} | {:.1f} s | {:.0f} % | {:.0f} MiB |\n",
-                            mode(listens), agents->results(), seconds, proposals / seconds,
-                            proposals * options_.voters / seconds, after.postgres - before.postgres,
-                            100 * (after.coordinator - before.coordinator) / seconds,
-                            test::resident_mib(fleet_.coordinators[0]->pid()));
+    decided_ +=
+        fmt::format("| {} | {} | {:.1f} s | {:.2f} | {:.0f} | {:.1f} s | {:.0f} % | {:.0f} MiB |\n", mode(listens),
+                    agents->results(), seconds, proposals / seconds, proposals * options_.voters / seconds,
+                    after.postgres - before.postgres, 100 * (after.coordinator - before.coordinator) / seconds,
+                    test::resident_mib(fleet_.coordinators[0]->pid()));
     tell_failures(*agents);
     const auto right = fmt::format("{}|{}", proposed_, proposed_ * options_.voters);
     const auto found = fleet_.psql(
@@ -106,8 +106,8 @@ class bench_run {
   }
 
   void print_rest() const {
-    fmt::print("\n| broadcast to {} | first | half | 99 % | all |\n|---|---:|---:|---:|---:|\n{}",
-               options_.instances, broadcast_rows_);
+    fmt::print("\n| broadcast to {} | first | half | 99 % | all |\n|---|---:|---:|---:|---:|\n{}", options_.instances,
+               broadcast_rows_);
     fmt::print(
         "\n| {} proposals, {} voters, sent to all | results | took | decided/s | votes/s | PostgreSQL's processor | "
         "coordinator CPU | its memory |\n|---|---:|---:|---:|---:|---:|---:|---:|\n{}\n",

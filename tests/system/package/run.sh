@@ -27,8 +27,12 @@ boot || give_up "the machine did not boot"
 
 # Commands of a page: the blocks marked sh, in their order, as one script that stops at the first command that fails.
 commands_of() { awk '/^```sh$/ { on = 1; next } /^```$/ { on = 0 } on' "$1"; }
-type_page() { # page: its commands, each shown before it runs
-  { echo 'set -euo pipefail; PS4="> "; set -x'; commands_of "$1"; } | inside bash && return 0
+type_page() { # page: its commands, each shown before it runs; from a file, so that none of them can swallow the rest
+  local commands
+  commands=$(commands_of "$1")
+  [[ -n $commands ]] || { echo "$1 has no commands"; return 1; }
+  { echo 'set -euo pipefail; PS4="> "; set -x'; printf '%s\n' "$commands" 'echo "the page ends here"'; } | inside sh -c 'cat > /root/page.sh'
+  inside bash -c 'bash /root/page.sh < /dev/null | tee /root/page.out; (( PIPESTATUS[0] == 0 )) && tail -n 1 /root/page.out | grep -qx "the page ends here"' && return 0
   inside journalctl -u centralcloud_daemon -u 'singularity_agent@*' -n 30 --no-pager
   return 1
 }
