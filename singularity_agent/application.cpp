@@ -43,6 +43,7 @@ std::size_t rollback_pool_size(const config::values& all) {
 /// Within that time the loop of a queue's worker turns, even where every statement of a batch is slow.
 constexpr std::chrono::minutes turn_limit{5};
 constexpr std::chrono::seconds unused_connections{60};
+constexpr std::chrono::seconds spool_flush_limit{5};  // of a stop
 constexpr std::chrono::milliseconds look_again{100};  // while the database is away
 
 std::size_t workers_of(const config::values& all) {
@@ -368,6 +369,7 @@ awaitable<void> application::parts::drain() {
   if (!ended) log.warning("drain", "some workers did not end in time", {{"running", supervisor.running()}});
   // Without a database nothing can be told to it; the claim ends with the session.
   if (!ended || !pool.available()) co_return;
+  co_await taking->flush(spool_flush_limit);
   co_await quantumflow::end_in_order(crashes);
   co_await claim.release();
 }

@@ -242,6 +242,21 @@ awaitable<void> intake::replay_round(async::stop_token stop, round& current) {
   }
 }
 
+awaitable<void> intake::flush(std::chrono::milliseconds limit) {
+  if (!spool_) co_return;
+  const auto until = std::chrono::steady_clock::now() + limit;
+  round last;
+  bool more = spool_->stats().entries > 0;
+  try {
+    while (more && std::chrono::steady_clock::now() < until) more = co_await replay_batch(last);
+  } catch (const base::failure& failure) {
+    away_.occurred(failure.what(), "flush");
+  }
+  show();
+  const auto left = spool_->stats().entries;
+  if (left > 0) with_.log.info("spool_kept", "is handed over after the next start", {{"entries", left}});
+}
+
 /// What was applied and cannot be taken out, because the disk is full, holds up nothing that is behind it: it is tried
 /// again, and a process that is started before that works finds its key known.
 void intake::taken_out(const base::result<void>& done) {

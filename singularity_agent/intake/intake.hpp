@@ -49,6 +49,9 @@ class intake {
   /// sent, proposals wait and what is behind them goes on; a full disk holds up nothing. Also forgets keys that are
   /// old. Supervise it.
   boost::asio::awaitable<void> replay(async::stop_token stop);
+  /// Once more through the spool, after `replay` has ended and nothing comes in any more, until `limit` has passed.
+  /// What the database does not take stays on the disk.
+  boost::asio::awaitable<void> flush(std::chrono::milliseconds limit);
 
  private:
   struct item;

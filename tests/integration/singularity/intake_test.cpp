@@ -225,6 +225,23 @@ TEST_CASE("intake: what is before an item that does not get through is applied a
   CHECK(run_until(with.io, [&] { return with.spool->stats().entries == 0; }));
 }
 
+TEST_CASE("intake: who is stopped hands over what is left, and keeps what the database does not take") {
+  intake_fixture with("intake_flush");
+  const std::string metrics = R"({"agent_type":"T","metrics":{"error_rate":0.5}})";
+  for (int n = 0; n < 4; ++n) CHECK(with.take(kind::pattern, pattern).spooled);
+  CHECK(with.take(kind::agent_metrics, metrics).spooled);
+  with.psql("alter function singularity.tell_metrics(text, text, jsonb) rename to gone");
+  with.reopen(with.pool);
+  run(with.io, with.taking->flush(std::chrono::milliseconds(0)));
+  CHECK(with.spool->stats().entries == 5);
+  run(with.io, with.taking->flush(std::chrono::seconds(5)));
+  CHECK(with.psql("select published_total from quantumflow.get_queue_stats('patterns_for_aggregator_queue')") == "3");
+  CHECK(with.spool->stats().entries == 2);
+  with.psql("alter function singularity.gone(text, text, jsonb) rename to tell_metrics");
+  run(with.io, with.taking->flush(std::chrono::seconds(5)));
+  CHECK(with.spool->stats().entries == 0);
+}
+
 TEST_CASE("intake: while a permission or a function is missing, what was acknowledged waits and is not set aside") {
   intake_fixture with("intake_waits");
   CHECK(with.take(kind::proposal, agent_fixture::proposal("p1")).spooled);
