@@ -26,7 +26,7 @@ install(FILES ${CMAKE_SOURCE_DIR}/deploy/systemd/fleet_control.tmpfiles DESTINAT
 # Examples, not live configuration: an upgrade must not overwrite what somebody changed in /etc.
 install(DIRECTORY ${CMAKE_SOURCE_DIR}/config/ DESTINATION ${fleet_doc}/examples PATTERN "README.md" EXCLUDE)
 # Where they are in the sources, so that the links between them, and `runbook` of an alert, lead somewhere.
-foreach(page README.md deploy/README.md deploy/runbook.md deploy/monitoring.md deploy/high_availability.md deploy/scaling.md
+foreach(page README.md deploy/README.md deploy/runbook.md deploy/monitoring.md deploy/metrics.md deploy/high_availability.md deploy/scaling.md
              deploy/systemd/README.md deploy/docker/README.md deploy/package/README.md config/README.md sql/README.md
              common/messages/README.md centralcloud_daemon/alerts/README.md)
   cmake_path(GET page PARENT_PATH folder)

@@ -1,7 +1,6 @@
 #include "common/telemetry/events.hpp"
 
 namespace fleet::telemetry {
-namespace {
 
 log_level level_of(event what) {
   switch (what) {
@@ -19,8 +18,6 @@ log_level level_of(event what) {
       return log_level::info;
   }
 }
-
-}  // namespace
 
 std::string_view to_string(event what) {
   switch (what) {

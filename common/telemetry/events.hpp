@@ -33,6 +33,8 @@ enum class event {
   profile_update_published
 };
 std::string_view to_string(event what);
+/// Failures are warnings; what comes with every message (metrics, votes, what is received) is debug; others info.
+log_level level_of(event what);
 
 /// Which daemon counts: the prefix of its metric names (`singularity_events_total`, `centralcloud_events_total`).
 enum class daemon_prefix { singularity, centralcloud };

@@ -7,6 +7,7 @@
 #include <set>
 #include <sstream>
 
+#include "common/telemetry/events.hpp"
 #include "common/telemetry/metrics.hpp"
 #include "common/telemetry/queue_meter.hpp"
 #include "common/telemetry/vitals.hpp"
@@ -127,6 +128,66 @@ TEST_CASE("catalogue: the committed Grafana dashboard is what the catalogue give
   for (const auto& name : metrics_named_in(made)) {
     CAPTURE(name);
     CHECK(is_known(name));
+  }
+}
+
+namespace {
+
+std::string kind_name(catalogue::kind of) {
+  if (of == catalogue::kind::counter) return "counter";
+  return of == catalogue::kind::gauge ? "gauge" : "histogram";
+}
+
+std::string source_name(catalogue::source from) {
+  if (from == catalogue::source::both) return "both";
+  return from == catalogue::source::agent ? "agent" : "coordinator";
+}
+
+std::string metrics_page() {
+  std::string page =
+      "# Metrics and events\n\nMade from `common/telemetry/catalogue.hpp` and `events.hpp` by `FLEET_UPDATE=1 "
+      "build/bin/unit_telemetry '[pages]'`; a test compares.\n"
+      "What to do with them is in [monitoring.md](monitoring.md).\n\n## Metrics\n\n"
+      "| name | type | of | labels | meaning |\n|---|---|---|---|---|\n";
+  for (const auto& each : catalogue::all) {
+    std::string labels(each.labels);
+    for (auto at = labels.find(','); at != std::string::npos; at = labels.find(',', at + 2)) labels.insert(at + 1, " ");
+    page += "| `" + std::string(each.name) + "` | " + kind_name(each.of) + " | " + source_name(each.from) + " | " +
+            labels + " | " + std::string(each.help) + " |\n";
+  }
+  page +=
+      "\n## Events\n\nEach is a series of `singularity_events_total` or `centralcloud_events_total` and a line of the "
+      "log. Lines at debug are those that come with every message: set `log.level = debug` to see them.\n\n"
+      "| event | of | log level |\n|---|---|---|\n";
+  for (const auto& [prefix, of] :
+       {std::pair(daemon_prefix::singularity, "agent"), std::pair(daemon_prefix::centralcloud, "coordinator")}) {
+    for (const auto each : events_of(prefix))
+      page +=
+          "| `" + std::string(to_string(each)) + "` | " + of + " | " + std::string(to_string(level_of(each))) + " |\n";
+  }
+  return page;
+}
+
+}  // namespace
+
+TEST_CASE("catalogue: the page of metrics and events is what the code has", "[pages]") {
+  const auto path = source_dir + "/deploy/metrics.md";
+  const auto made = metrics_page();
+  if (std::getenv("FLEET_UPDATE") != nullptr) std::ofstream(path, std::ios::binary | std::ios::trunc) << made;
+  CHECK(read_file(path) == made);
+}
+
+TEST_CASE("catalogue: pages name only metrics that there are") {
+  // Programs, roles, a container's service and a configuration's folder look alike.
+  const std::set<std::string> others{"singularity_agent", "centralcloud_daemon", "centralcloud_readonly",
+                                     "quantumflow_owner", "singularity_spool"};
+  for (const auto* file : {"/deploy/README.md", "/deploy/runbook.md", "/deploy/monitoring.md", "/deploy/scaling.md",
+                           "/deploy/high_availability.md", "/README.md"}) {
+    for (const auto& name : metrics_named_in(read_file(source_dir + file))) {
+      CAPTURE(file, name);
+      const bool prefix = name.ends_with("_");
+      CHECK((prefix || others.count(name) != 0 || is_known(name)));
+    }
   }
 }
 
