@@ -68,7 +68,7 @@ quantumflow::after_commit consumers::after_commit(const subscription& of, teleme
   return [this, meter, queue = of.queue, counted = of.counted, woken = std::move(woken)](
              const quantumflow::message& message, const quantumflow::outcome& outcome) {
     using kind = quantumflow::outcome::kind;
-    const auto result = quantumflow::to_string(outcome.what);
+    const auto result = quantumflow::fate_of(outcome);
     meter.settled(result, message.enqueued_at, base::system_clock().now());
     events_.count(counted, "handled",
                   {{"queue", queue},

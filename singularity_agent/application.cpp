@@ -280,7 +280,7 @@ daemon::supervisor::worker application::parts::make_consumer(const consumers::su
   auto after = [this, name_of_queue, meter, then = of.after](const quantumflow::message& message,
                                                              const quantumflow::outcome& outcome) {
     using kind = quantumflow::outcome::kind;
-    meter.settled(quantumflow::to_string(outcome.what), message.enqueued_at, base::system_clock().now());
+    meter.settled(quantumflow::fate_of(outcome), message.enqueued_at, base::system_clock().now());
     if (outcome.what != kind::done)
       events.not_handled({name_of_queue, message.id, outcome.what == kind::rejected, outcome.error, outcome.trace_id});
     if (then) then(message, outcome);

@@ -59,12 +59,12 @@ std::string text_of(const std::exception_ptr& what) {
 
 }  // namespace
 
-std::string_view to_string(outcome::kind what) {
-  switch (what) {
+std::string_view fate_of(const outcome& what) {
+  switch (what.what) {
     case outcome::kind::done:
       return "done";
     case outcome::kind::failed:
-      return "failed";
+      return what.exhausted ? "dead" : "retried";
     case outcome::kind::rejected:
       break;
   }
@@ -278,9 +278,12 @@ boost::asio::awaitable<void> consumer::fail(postgres::connection& connection, co
   std::optional<std::int64_t> delay_ms;
   if (options_.retry_delay) delay_ms = options_.retry_delay->count();
   auto arguments = postgres::make_params(base::to_int(failed.id), error, options_.max_retries, delay_ms);
-  co_await transaction.query("select quantumflow.fail($1, $2, $3, $4::int)", std::move(arguments));
+  const auto answer =
+      co_await transaction.query("select quantumflow.fail($1, $2, $3, $4::int) as retried", std::move(arguments));
+  auto what = outcome::failed(error);
+  what.exhausted = !answer.single().get<bool>("retried");
   co_await transaction.commit();
-  if (after_) after_(failed, outcome::failed(error));
+  if (after_) after_(failed, what);
 }
 
 boost::asio::awaitable<void> subscribe(postgres::pool& pool, std::string queue, std::string group) {

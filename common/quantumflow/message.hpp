@@ -28,12 +28,14 @@ struct outcome {
   kind what = kind::done;
   std::string error;  ///< for `failed` and `rejected`: what an operator reads in the dead-letter queue
   std::optional<std::string> trace_id = {};  ///< of the message, where it has one: for the log
+  bool exhausted = false;                    ///< failed for the last time; set by the consumer
 
   static outcome done() { return {}; }
   static outcome failed(std::string error) { return {kind::failed, std::move(error), {}}; }
   static outcome rejected(std::string error) { return {kind::rejected, std::move(error), {}}; }
 };
 
-std::string_view to_string(outcome::kind what);
+/// What became of the message: done, retried, dead (after its last attempt) or rejected (dead at once).
+std::string_view fate_of(const outcome& what);
 
 }  // namespace fleet::quantumflow

@@ -46,7 +46,7 @@ inline constexpr std::array all = {
     metric{"quantumflow_sampled_timestamp_seconds", kind::gauge, source::coordinator, "", "When the figures of the database were last sampled (Unix time)."},
     metric{"quantumflow_sample_seconds", kind::histogram, source::coordinator, "", "Time that sampling the database's figures takes."},
     // The queue layer inside a daemon.
-    metric{"quantumflow_messages_handled_total", kind::counter, source::both, "queue,outcome", "Messages that this daemon settled: done, failed (retried or dead after the last attempt) or rejected (dead at once)."},
+    metric{"quantumflow_messages_handled_total", kind::counter, source::both, "queue,outcome", "Messages that this daemon settled: done, retried (failed, and comes again), dead (failed for the last time) or rejected (dead at once)."},
     metric{"quantumflow_message_wait_seconds", kind::wait_histogram, source::both, "queue", "From a message's publication (database's clock) to the commit that settled it (daemon's clock)."},
     metric{"quantumflow_batch_processing_seconds", kind::histogram, source::both, "queue", "From taking a batch of messages to its commit."},
     metric{"quantumflow_listen_up", kind::gauge, source::both, "", "1 while LISTEN works; at 0 messages are found by polling."},

@@ -13,13 +13,14 @@ counter outcome_counter(metrics& registry, const std::string& queue, const char*
 
 queue_meter::queue_meter(metrics& registry, const std::string& queue)
     : done_(outcome_counter(registry, queue, "done")),
-      failed_(outcome_counter(registry, queue, "failed")),
+      retried_(outcome_counter(registry, queue, "retried")),
+      dead_(outcome_counter(registry, queue, "dead")),
       rejected_(outcome_counter(registry, queue, "rejected")),
       wait_(registry.histogram_of("quantumflow_message_wait_seconds", {{"queue", queue}})),
       batch_(registry.histogram_of("quantumflow_batch_processing_seconds", {{"queue", queue}})) {}
 
 void queue_meter::settled(std::string_view outcome, base::timestamp enqueued_at, base::timestamp now) const {
-  const auto& of = outcome == "done" ? done_ : outcome == "failed" ? failed_ : rejected_;
+  const auto& of = outcome == "done" ? done_ : outcome == "retried" ? retried_ : outcome == "dead" ? dead_ : rejected_;
   of.increment();
   // Two clocks that differ a little must not make a wait negative.
   const std::chrono::duration<double> waited = now - enqueued_at;

@@ -14,12 +14,12 @@ class queue_meter {
  public:
   queue_meter(metrics& registry, const std::string& queue);
 
-  /// A message was settled by a commit. `outcome`: done, failed or rejected.
+  /// A message was settled by a commit. `outcome`: done, retried, dead or rejected.
   void settled(std::string_view outcome, base::timestamp enqueued_at, base::timestamp now) const;
   void processed(std::chrono::nanoseconds batch) const;
 
  private:
-  counter done_, failed_, rejected_;
+  counter done_, retried_, dead_, rejected_;
   histogram wait_, batch_;
 };
 

@@ -54,7 +54,7 @@ $$;
 
 -- `max_retries` and `retry_delay_ms` stand in for the queue's own where given.
 create function quantumflow.fail(message_id bigint, error text, max_retries int default null,
-                                 retry_delay_ms int default null) returns void language plpgsql as $$
+                                 retry_delay_ms int default null) returns boolean language plpgsql as $$
 declare
   r quantumflow.retry := quantumflow.set_aside(message_id);
   q quantumflow.queue;
@@ -66,15 +66,16 @@ begin
   select t.* into q from quantumflow.cursor c join quantumflow.queue t using (queue_id) where c.cursor_id = r.cursor_id;
   if r.attempts >= coalesce(max_retries, q.max_retries) then
     perform quantumflow.bury(r, 'retries_exhausted', history);
-    return;
+    return false;
   end if;
   update quantumflow.retry t
      set attempts = r.attempts + 1, errors = history, taken_by = null,
          due_at = clock_timestamp() + quantumflow.backoff(coalesce(fail.retry_delay_ms, q.retry_delay_ms), r.attempts)
    where t.cursor_id = r.cursor_id and t.xid = r.xid and t.msg_id = r.msg_id;
+  return true;
 end $$;
 comment on function quantumflow.fail(bigint, text, int, int) is
-  'Says that a message taken in this transaction failed: it is retried with backoff, and dead-lettered after the last attempt.';
+  'Says that a message taken in this transaction failed: it is retried with backoff (true), and dead-lettered after the last attempt (false).';
 
 create function quantumflow.reject(message_id bigint, error text) returns void language plpgsql as $$
 declare r quantumflow.retry := quantumflow.set_aside(message_id);

@@ -274,14 +274,19 @@ TEST_CASE("consumer: a message that throws is found in its batch, and dead-lette
     co_return done;
   };
   int acknowledged = 0;
-  quantumflow::consumer worker(
-      fleet.pool, fleet.waker, options(), quantumflow::handle_each<numbered>(poisoned),
-      [&](const message&, const outcome& what) { acknowledged += what.what == outcome::kind::done; });
+  std::string fates;
+  const auto note = [&](const message&, const outcome& what) {
+    acknowledged += what.what == outcome::kind::done;
+    if (what.what != outcome::kind::done) fates += std::string(quantumflow::fate_of(what)) + " ";
+  };
+  quantumflow::consumer worker(fleet.pool, fleet.waker, options(), quantumflow::handle_each<numbered>(poisoned), note);
   const auto working = fleet.consume_here(worker);
   const auto settled = [&] {
     return acknowledged == 39 && fleet.psql("select count(*) from quantumflow.list_dlq_messages()") == "1";
   };
   REQUIRE(run_until(fleet.io, settled));
+  REQUIRE(run_until(fleet.io, [&] { return fates.ends_with("dead "); }));
+  CHECK(fates == "retried retried retried dead ");
   CHECK(fleet.psql("select count(*), count(distinct n) from handled") == "39|39");
   CHECK(fleet.psql("select payload ->> 'n', attempts, reason, error from quantumflow.list_dlq_messages()") ==
         "17|4|retries_exhausted|cannot handle seventeen");

@@ -245,12 +245,14 @@ TEST_CASE("queue meter: outcomes are counted, and a clock behind the database's 
   const queue_meter meter(registry, "q");
   const auto now = base::system_clock().now();
   meter.settled("done", now - std::chrono::seconds(2), now);
+  meter.settled("dead", now, now);
   meter.settled("rejected", now + std::chrono::seconds(5), now);
   meter.processed(std::chrono::milliseconds(20));
   const auto text = registry.exposition();
   INFO(text);
   CHECK(text.find("quantumflow_messages_handled_total{outcome=\"done\",queue=\"q\"} 1") != std::string::npos);
-  CHECK(text.find("quantumflow_messages_handled_total{outcome=\"failed\",queue=\"q\"} 0") != std::string::npos);
+  CHECK(text.find("quantumflow_messages_handled_total{outcome=\"retried\",queue=\"q\"} 0") != std::string::npos);
+  CHECK(text.find("quantumflow_messages_handled_total{outcome=\"dead\",queue=\"q\"} 1") != std::string::npos);
   CHECK(text.find("quantumflow_messages_handled_total{outcome=\"rejected\",queue=\"q\"} 1") != std::string::npos);
   CHECK(text.find("quantumflow_message_wait_seconds_sum{queue=\"q\"} 2\n") != std::string::npos);
   CHECK(text.find("quantumflow_batch_processing_seconds_count{queue=\"q\"} 1") != std::string::npos);
