@@ -77,6 +77,52 @@ TEST_CASE("loop: a harmful change is rolled back by itself, and the content is a
   }));
 }
 
+TEST_CASE("loop: an operator has changes taken back by command; one that cannot be alerts until a person clears it") {
+  daemon_fleet fleet({.name = "loop_by_command", .coordinator_settings = {{"metrics.sample_interval_ms", "100"}}});
+  auto& agent = fleet.agent(0);
+  const auto command = [&](const std::string& what) {
+    return shell("'" + daemon_binary("centralcloud_daemon") + "' " + what + " --database.url '" + fleet.database_url +
+                 "' 2>&1 || true");
+  };
+  const auto watched = [&](const std::string& greeting) {
+    auto proposal = proposal_of({{"service.conf", "greeting=" + greeting + "\n"}, {"metrics.json", good_metrics}});
+    proposal["safety_profile"].as_object()["observation_window_seconds"] = 600;
+    const auto id = propose(agent, proposal);
+    const bool applied = reaches(agent, id, "applied");
+    INFO(fleet.logs());
+    REQUIRE(applied);
+    return id;
+  };
+  const auto wanted_back = watched("hi");
+  CHECK_THAT(command("rollback " + wanted_back), Catch::Contains("--reason TEXT is needed"));
+  CHECK_THAT(command("rollback " + wanted_back + " --reason 'not now'"), Catch::Contains("is triggered"));
+  REQUIRE(reaches(agent, wanted_back, "rolled_back"));
+  CHECK(agent.file("service.conf") == "greeting=hello\n");
+  CHECK_THAT(command("rollback " + wanted_back + " --reason again"), Catch::Contains("nothing to take back"));
+
+  const auto built_on = watched("hey");
+  shell("cd '" + agent.repository +
+        "' && echo 'greeting=hey, you' > service.conf && git -c user.name=x -c user.email=x@x "
+        "commit -qam 'built on it'");
+  CHECK_THAT(command("rollback " + built_on + " --reason 'not now'"), Catch::Contains("is triggered"));
+  const bool failed = reaches(agent, built_on, "rollback_failed");
+  INFO(fleet.logs());
+  REQUIRE(failed);
+  CHECK(agent.file("service.conf") == "greeting=hey, you\n");
+  const auto standing = [&] { return boost::json::parse(command("alerts --active --json")).as_array(); };
+  REQUIRE(wait_until([&] { return standing().size() == 1; }));
+  const auto alert = standing()[0].as_object();
+  CHECK(alert.at("name") == "rollback_failed");
+  CHECK(alert.at("subject") == built_on.c_str());
+  REQUIRE(wait_until([&] {
+    return shell("curl -fsS http://" + fleet.coordinator_addresses[0] + "/metrics")
+               .find("centralcloud_alerts_active{alert=\"rollback_failed\",severity=\"critical\"} 1") !=
+           std::string::npos;
+  }));
+  command("alerts clear " + std::to_string(alert.at("alert_id").as_int64()));
+  CHECK(standing().empty());
+}
+
 TEST_CASE("loop: a poor change is voted down and touches nothing") {
   daemon_fleet fleet({.name = "loop_poor"});
   auto& agent = fleet.agent(2);
