@@ -30,18 +30,20 @@ class publish_under_way {
   /// Commits as soon as somebody waits for it, and gives the flag; `waited`: whether somebody was seen.
   std::string lie_down_and_commit(bool& waited) {
     std::string flag;
+    bool ended = false;
     auto sleeper = run(fleet_.io, fleet_.pool.acquire());
     const auto call = [&]() -> boost::asio::awaitable<void> {
       const auto rows =
           co_await sleeper->query("select flag from quantumflow.lie_down('one_lane', 'sleepers', true) lain");
       flag = rows.single().get<std::string>(0);
       co_await sleeper->query("select quantumflow.get_up('one_lane', 'sleepers')");
+      ended = true;
     };
     boost::asio::co_spawn(fleet_.io, call(), boost::asio::detached);
     while (flag.empty() && !waited)
       waited = ask(*other_, "select count(*)::text from pg_locks where locktype = 'advisory' and not granted") == "1";
     commit();
-    run_until(fleet_.io, [&] { return !flag.empty(); });
+    if (!run_until(fleet_.io, [&] { return ended; })) throw std::runtime_error("the sleeper did not get up");
     return flag;
   }
   bool notified(std::chrono::milliseconds within) { return run(fleet_.io, other_->wait_notification(within)); }
