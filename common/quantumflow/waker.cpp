@@ -29,11 +29,16 @@ constexpr milliseconds longest_look{50};
 /// A notification wakes every listening session of its database, whatever its channel. So all wakers prove themselves
 /// by the same ones: who has heard none for the interval (up to twice that, so that it is one of many) sends the next.
 constexpr const char* proof_channel = "quantumflow_proof";
+/// One at a time, and each takes half a second: who does not get the lock hears the other's. So a server that is too
+/// busy to deliver in time, and whose sessions therefore all think themselves deaf, is not asked ever more often.
+constexpr const char* send_proof =
+    "select pg_notify('quantumflow_proof', '') from (select pg_try_advisory_xact_lock(1902676, 0) as mine offset 0) l, "
+    "lateral (select pg_sleep(0.5) where mine) waited";
 constexpr milliseconds proof_interval{30'000};
 constexpr milliseconds first_proof{1'000};  ///< after connecting, up to this: of many at once, one is enough
 const async::backoff_policy proof_while_deaf{std::chrono::seconds(5), std::chrono::seconds(60), 2.0, 0.2};
 /// A notification takes a millisecond; a busy server some hundreds.
-constexpr milliseconds proof_timeout{2'000};
+constexpr milliseconds proof_timeout{5'000};
 /// The longest sleep while notifications do not come although they should.
 constexpr milliseconds deaf_poll{1'000};
 constexpr milliseconds poll_interval{2'000};
@@ -138,8 +143,7 @@ boost::asio::awaitable<bool> waker::state::proves(postgres::pool& sender, async:
   if (heard || stop.soft_requested()) co_return true;
   {
     auto connection = co_await sender.acquire();
-    auto arguments = postgres::make_params(std::string(proof_channel));
-    co_await connection->query("select pg_notify($1, '')", std::move(arguments));
+    co_await connection->query(send_proof);
   }
   const bool came = co_await proof.wait_for(proof_timeout, stop);
   co_return came || stop.soft_requested();
