@@ -10,7 +10,9 @@ using boost::asio::awaitable;
 
 monitor::monitor(postgres::pool& pool, const monitor_settings& settings, telemetry::logger log,
                  telemetry::metrics& metrics, std::function<void()> told)
-    : pool_(pool), settings_(settings), log_(std::move(log)), metrics_(metrics), told_(std::move(told)) {}
+    : pool_(pool), settings_(settings), log_(std::move(log)), metrics_(metrics), told_(std::move(told)) {
+  shown_active_[{"rollback_failed", "critical"}] = 0;  // the worst of them: that there is none is seen
+}
 
 awaitable<void> monitor::run(async::stop_token stop) {
   while (!stop.soft_requested()) {

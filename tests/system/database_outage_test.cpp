@@ -8,7 +8,10 @@
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <fstream>
+#include <mutex>
 #include <sstream>
+#include <thread>
+#include <utility>
 
 #include "tests/support/daemons.hpp"
 #include "tests/support/private_postgres.hpp"
@@ -30,26 +33,43 @@ class service_manager {
     REQUIRE(::bind(fd_, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0);
     ::setenv("NOTIFY_SOCKET", path_.c_str(), 1);
     ::setenv("WATCHDOG_USEC", "400000", 1);
+    // Always read, as systemd does: a socket may hold ten messages, and who sends the next one waits.
+    reader_ = std::jthread([this](const std::stop_token& asked) {
+      while (!asked.stop_requested()) {
+        receive();
+        ::usleep(20'000);
+      }
+    });
   }
   ~service_manager() {
     ::unsetenv("NOTIFY_SOCKET");
     ::unsetenv("WATCHDOG_USEC");
+    reader_.request_stop();
+    reader_.join();
     ::close(fd_);
     ::unlink(path_.c_str());
   }
   /// Everything that was told since the last call.
   std::string told() {
-    std::string all;
-    std::array<char, 1024> chunk{};
-    for (auto count = ::recv(fd_, chunk.data(), chunk.size(), 0); count >= 0;
-         count = ::recv(fd_, chunk.data(), chunk.size(), 0))
-      all += std::string(chunk.data(), static_cast<std::size_t>(count)) + "\n";
-    return all;
+    receive();
+    const std::scoped_lock lock(mutex_);
+    return std::exchange(all_, {});
   }
 
  private:
+  void receive() {
+    const std::scoped_lock lock(mutex_);
+    std::array<char, 1024> chunk{};
+    for (auto count = ::recv(fd_, chunk.data(), chunk.size(), 0); count >= 0;
+         count = ::recv(fd_, chunk.data(), chunk.size(), 0))
+      all_ += std::string(chunk.data(), static_cast<std::size_t>(count)) + "\n";
+  }
+
   std::string path_;
   int fd_ = -1;
+  std::mutex mutex_;
+  std::string all_;
+  std::jthread reader_;
 };
 
 bool has(const std::string& text, const std::string& part) {
