@@ -141,6 +141,8 @@ TEST_CASE(
   };
   auto how = options();
   how.listeners = [&] { return listeners; };
+  int turns = 0;
+  how.turned = [&] { ++turns; };
   quantumflow::consumer worker(fleet.pool, fleet.waker, how, quantumflow::handle_each<numbered>(count));
   const auto working = fleet.consume_here(worker);
   int notified = 0;
@@ -166,7 +168,14 @@ TEST_CASE(
   listeners = 1000;
   REQUIRE(run_until(fleet.io, [&] { return asleep(fleet); }));
   notified = 0;
-  for (int n = 0; n < 10; ++n) send(n);
+  for (int n = 0; n < 10; ++n) {
+    send(n);
+    // One that does not stay up lies down after a take that finds nothing, and turns no more.
+    const int then = turns;
+    const bool up = run_until(
+        fleet.io, [&] { return turns >= then + 3; }, std::chrono::milliseconds(50));
+    if (!up) REQUIRE(run_until(fleet.io, [&] { return asleep(fleet); }));
+  }
   REQUIRE(run_until(fleet.io, [&] { return asleep(fleet); }));  // it lies down all the same, later
   CHECK(notified < 5);
 }
