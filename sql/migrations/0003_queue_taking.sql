@@ -154,6 +154,8 @@ create type quantumflow.delivery as (
 -- Takes what is due of the cursor's retries, in order: of each ordering key the first ones, up to one that is not due yet.
 create function quantumflow.take_due_retries(cursor_id int, max int) returns setof quantumflow.delivery
 language plpgsql as $$
+-- One moment for all rows: a clock read for each could find the first of a key not due yet and those behind it due.
+declare asked_at timestamptz := clock_timestamp();
 begin
   -- Rows taken by a committed transaction are done with (those of a running or aborted one do not look taken to us).
   delete from quantumflow.retry r
@@ -163,7 +165,7 @@ begin
       select r.xid, r.msg_id, r.taken_by, max(r.due_at) over (partition by coalesce(r.ordering_key, r.msg_id::text)
                                                               order by r.xid, r.msg_id) as turn_at
         from quantumflow.retry r where r.cursor_id = take_due_retries.cursor_id),
-    due as (select t.xid, t.msg_id from turns t where t.turn_at <= clock_timestamp() and t.taken_by is null
+    due as (select t.xid, t.msg_id from turns t where t.turn_at <= asked_at and t.taken_by is null
              order by t.xid, t.msg_id limit take_due_retries.max),
     taken as (
       update quantumflow.retry r set taken_by = pg_current_xact_id() from due

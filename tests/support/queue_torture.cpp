@@ -54,6 +54,13 @@ select (select count(*) from truth) as messages, (select count(*) from handled) 
        s.published_total, s.pending + s.retrying + s.dlq as left
   from quantumflow.get_queue_stats('torture_queue') s)";
 
+// The first messages that were handled after a later one of their key.
+constexpr const char* out_of_order_query = R"(
+select string_agg(format('%s: key %s n %s after %s', consumer_group, key, n, before), '; ') as text from (
+  select * from (
+    select *, lag(n) over (partition by consumer_group, key order by at) as before from handled where n > 0) o
+   where n < before order by at limit 5) first)";
+
 class torture {
  public:
   explicit torture(torture_options how) : how_(std::move(how)) {}
@@ -261,6 +268,10 @@ class torture {
     account_.out_of_order = row.get<std::int64_t>("out_of_order");
     account_.published_total = row.get<std::int64_t>("published_total");
     account_.left = row.get<std::int64_t>("left");
+    if (account_.out_of_order > 0) {
+      const auto late = co_await connection->query(out_of_order_query);
+      account_.late = late.single().get<std::string>("text");
+    }
     const auto cut = co_await connection->query("select count(*) as n from quantumflow.message");
     account_.truncated = account_.published_total - cut.single().get<std::int64_t>("n");
   }
@@ -284,9 +295,9 @@ std::string torture_account::text() const {
       "transactions {} committed, {} rolled back; {} kills, {} connections lost; {} replies, {} failures; {} messages "
       "truncated, {} moved to backlogs | {} messages, {} handled by {} groups, published_total {}, left {}, drained {} "
       "| "
-      "missing {} duplicate {} phantom {} out of order {}",
+      "missing {} duplicate {} phantom {} out of order {} {}",
       committed, rolled_back, killed, lost_connections, republished, failed, truncated, moved_to_backlog, messages,
-      handled, groups, published_total, left, drained, missing, duplicate, phantom, out_of_order);
+      handled, groups, published_total, left, drained, missing, duplicate, phantom, out_of_order, late);
 }
 
 torture_account torture_queue(torture_options how) {

@@ -22,6 +22,7 @@ struct torture_account {
   // What was found.
   std::int64_t messages = 0, handled = 0, groups = 3;
   std::int64_t missing = 0, duplicate = 0, phantom = 0, out_of_order = 0;
+  std::string late;  ///< the first of those out of order
   std::int64_t published_total = 0, left = 0;
   bool drained = false;
   std::string text() const;
