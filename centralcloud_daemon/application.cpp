@@ -46,8 +46,7 @@ constexpr milliseconds probe_interval{5'000};
 constexpr milliseconds look_again{100};  // while the database is away
 constexpr milliseconds probe_limit{3'000};
 
-/// Within that time the loop of a worker of a queue, of the timers or of the log keeper turns, even where every
-/// statement of a batch is slow.
+/// Within that time the loop of every worker turns, even where each statement of a batch is slow.
 constexpr std::chrono::minutes turn_limit{5};
 
 /// What only one coordinator at a time can be.
@@ -109,7 +108,7 @@ struct application::parts {
   void tell_waking(bool told);
   daemon::supervisor::worker make_worker(const consumers::subscription& of, const std::string& name);
   void size_workers();
-  awaitable<void> probe(async::stop_token stop);
+  awaitable<void> probe(async::stop_token stop, std::function<void()> turned);
   awaitable<void> drain();
   void apply_reload();
   void take_over(const config::values& fresh, settings effective);
@@ -237,25 +236,22 @@ void application::parts::start_workers() {
     supervisor.supervise("waker_proof",
                          [this](async::stop_token stop) { return waker.keep_proving(pool, std::move(stop)); });
   }
-  supervisor.supervise("poller", [this](async::stop_token stop) { return waker.poll(pool, std::move(stop)); });
+  supervisor.supervise("poller", turn_limit, [this](async::stop_token stop, std::function<void()> turned) {
+    return waker.poll(pool, std::move(stop), std::move(turned));
+  });
   for (const auto& each : in.subscriptions()) {
     const auto make = [this, each](const std::string& name) { return make_worker(each, name); };
     workers.try_emplace(each.queue, loop.executor(), supervisor, loop.stop_token(), each.queue, make);
   }
   size_workers();
-  auto timers_turned = supervisor.watch_turns("timers", turn_limit);
-  supervisor.supervise(
-      "timers", [this, timers_turned](async::stop_token stop) { return timed.run(std::move(stop), timers_turned); });
-  auto keeper_turned = supervisor.watch_turns("log_keeper", turn_limit);
-  supervisor.supervise("log_keeper", [this, keeper_turned](async::stop_token stop) {
-    return keeper.run(std::move(stop), keeper_turned);
-  });
-  supervisor.supervise("sealer", [this](async::stop_token stop) { return sealer.run(std::move(stop)); });
-  supervisor.supervise("monitor", [this](async::stop_token stop) { return monitor.run(std::move(stop)); });
-  supervisor.supervise("alerts_command", [this](async::stop_token stop) { return commands.run(std::move(stop)); });
-  supervisor.supervise("alerts_webhook", [this](async::stop_token stop) { return webhooks.run(std::move(stop)); });
-  supervisor.supervise("live_feed", [this](async::stop_token stop) { return feed.run(std::move(stop)); });
-  supervisor.supervise("probe", [this](async::stop_token stop) { return probe(std::move(stop)); });
+  supervisor.supervise("timers", turn_limit, timed, &timers::run);
+  supervisor.supervise("log_keeper", turn_limit, keeper, &log_keeper::run);
+  supervisor.supervise("sealer", turn_limit, sealer, &audit::sealer::run);
+  supervisor.supervise("monitor", turn_limit, monitor, &alerts::monitor::run);
+  supervisor.supervise("alerts_command", turn_limit, commands, &alerts::notifier::run);
+  supervisor.supervise("alerts_webhook", turn_limit, webhooks, &alerts::notifier::run);
+  supervisor.supervise("live_feed", turn_limit, feed, &api::live_feed::run);
+  supervisor.supervise("probe", turn_limit, *this, &parts::probe);
   loop.watch([this] { return supervisor.stuck(); });
   health.set("workers", true);
 }
@@ -269,9 +265,10 @@ void application::parts::tell_waking(bool told) {
   }
 }
 
-awaitable<void> application::parts::probe(async::stop_token stop) {
+awaitable<void> application::parts::probe(async::stop_token stop, std::function<void()> turned) {
   bool probing = co_await stop.sleep_for(probe_interval);
   while (probing) {
+    turned();
     std::string away;
     try {
       auto lease = co_await pool.acquire(probe_limit);

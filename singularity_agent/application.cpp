@@ -40,7 +40,7 @@ using boost::asio::awaitable;
 std::size_t rollback_pool_size(const config::values& all) {
   return 1 + config::queue_from(all, std::string(messages::queues::rollback_triggers)).workers;
 }
-/// Within that time the loop of a queue's worker turns, even where every statement of a batch is slow.
+/// Within that time the loop of every worker turns, even where each statement of a batch is slow.
 constexpr std::chrono::minutes turn_limit{5};
 constexpr std::chrono::seconds unused_connections{60};
 constexpr std::chrono::seconds spool_flush_limit{5};  // of a stop
@@ -115,7 +115,7 @@ struct application::parts {
   void size_consumers();
   void start_workers();
   void tell_waking(bool told);
-  awaitable<void> heartbeat(stop_token stop);
+  awaitable<void> heartbeat(stop_token stop, std::function<void()> turned);
   awaitable<void> drain();
   void refuse(const std::string& what, const base::error& why);
   void apply_reload();
@@ -159,8 +159,7 @@ awaitable<void> application::run() {
     all.start_workers();
     all.log.info("started", "all workers run", {{"instance", all.current.instance}});
     all.loop.ready("serving");
-    const auto stop = all.loop.stop_token();
-    for (bool waiting = true; waiting;) waiting = co_await stop.sleep_for(std::chrono::hours(1));
+    for (bool on = true; on;) on = co_await all.loop.stop_token().sleep_for(std::chrono::hours(1));
   }
   co_await all.drain();
 }
@@ -279,10 +278,10 @@ daemon::supervisor::worker application::parts::make_consumer(const consumers::su
   auto& connections = name_of_queue == messages::queues::rollback_triggers ? rollback_pool : pool;
   auto after = [this, name_of_queue, meter, then = of.after](const quantumflow::message& message,
                                                              const quantumflow::outcome& outcome) {
-    using kind = quantumflow::outcome::kind;
     meter.settled(quantumflow::fate_of(outcome), message.enqueued_at, base::system_clock().now());
-    if (outcome.what != kind::done)
-      events.not_handled({name_of_queue, message.id, outcome.what == kind::rejected, outcome.error, outcome.trace_id});
+    const bool rejected = outcome.what == quantumflow::outcome::kind::rejected;
+    if (outcome.what != quantumflow::outcome::kind::done)
+      events.not_handled({name_of_queue, message.id, rejected, outcome.error, outcome.trace_id});
     if (then) then(message, outcome);
   };
   const auto made =
@@ -300,7 +299,9 @@ void application::parts::size_consumers() {
 void application::parts::start_consumers() {
   if (!current.core.poll_only)
     supervisor.supervise("waker_proof", [this](stop_token stop) { return waker.keep_proving(pool, std::move(stop)); });
-  supervisor.supervise("poller", [this](stop_token stop) { return waker.poll(pool, std::move(stop)); });
+  supervisor.supervise("poller", turn_limit, [this](stop_token stop, std::function<void()> turned) {
+    return waker.poll(pool, std::move(stop), std::move(turned));
+  });
   for (const auto& each : in.subscriptions()) {
     const std::string of_queue(each.queue);
     const auto make = [this, each](const std::string& name) { return make_consumer(each, name); };
@@ -322,23 +323,24 @@ void application::parts::tell_waking(bool told) {
 
 void application::parts::start_workers() {
   supervisor.supervise("claim", [this](stop_token stop) { return claim.follow_session(std::move(stop)); });
-  supervisor.supervise("heartbeat", [this](stop_token stop) { return heartbeat(std::move(stop)); });
-  supervisor.supervise("dispatcher", [this](stop_token stop) { return queue.dispatch(std::move(stop)); });
   supervisor.supervise("execution", [this](stop_token stop) { return flow.run(std::move(stop)); });
   supervisor.supervise("rollback", [this](stop_token stop) { return rollbacks.run(std::move(stop)); });
-  supervisor.supervise("watch", [this](stop_token stop) { return watch.run(std::move(stop)); });
-  supervisor.supervise("spool", [this](stop_token stop) { return taking->replay(std::move(stop)); });
-  supervisor.supervise("reporter", [this](stop_token stop) { return reporter.run(std::move(stop)); });
-  supervisor.supervise("events", [this](stop_token stop) { return feed.run(std::move(stop)); });
+  supervisor.supervise("heartbeat", turn_limit, *this, &parts::heartbeat);
+  supervisor.supervise("dispatcher", turn_limit, queue, &proposals::proposal_queue::dispatch);
+  supervisor.supervise("watch", turn_limit, watch, &metrics::watch::run);
+  supervisor.supervise("spool", turn_limit, *taking, &intake::intake::replay);
+  supervisor.supervise("reporter", turn_limit, reporter, &metrics::reporter::run);
+  supervisor.supervise("events", turn_limit, feed, &api::step_feed::run);
   if (votes.mode() == voter_mode::command)
     supervisor.supervise("voter", [this](stop_token stop) { return votes.run_command(std::move(stop)); });
   health.set("workers", true);
 }
 
 /// Also the probe of the database: what /readyz says of it is at most one interval old.
-awaitable<void> application::parts::heartbeat(stop_token stop) {
+awaitable<void> application::parts::heartbeat(stop_token stop, std::function<void()> turned) {
   bool alive = true;
   while (alive) {
+    turned();
     std::string away;
     std::optional<std::string> taken_by;
     try {

@@ -14,8 +14,9 @@ monitor::monitor(postgres::pool& pool, const monitor_settings& settings, telemet
   shown_active_[{"rollback_failed", "critical"}] = 0;  // the worst of them: that there is none is seen
 }
 
-awaitable<void> monitor::run(async::stop_token stop) {
+awaitable<void> monitor::run(async::stop_token stop, std::function<void()> turned) {
   while (!stop.soft_requested()) {
+    if (turned) turned();
     {
       auto lease = co_await pool_.acquire();
       co_await pass(*lease);

@@ -32,8 +32,9 @@ class monitor {
   monitor(postgres::pool& pool, const monitor_settings& settings, telemetry::logger log, telemetry::metrics& metrics,
           std::function<void()> told);
 
-  /// Until a soft stop. Throws `base::failure` when the database fails: the supervisor starts it again.
-  boost::asio::awaitable<void> run(async::stop_token stop);
+  /// Until a soft stop; `turned` is called at each turn of its loop. Throws `base::failure` when the database fails:
+  /// the supervisor starts it again.
+  boost::asio::awaitable<void> run(async::stop_token stop, std::function<void()> turned = {});
   boost::asio::awaitable<void> pass(postgres::connection& on);
   /// As of the last pass.
   std::int64_t live_instances() const { return live_instances_; }

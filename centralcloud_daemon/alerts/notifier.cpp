@@ -72,8 +72,9 @@ channel webhook_channel(const channel_settings& settings) {
 notifier::notifier(postgres::pool& pool, channel way, telemetry::logger log, telemetry::metrics& metrics)
     : pool_(pool), way_(std::move(way)), log_(std::move(log)), metrics_(metrics) {}
 
-awaitable<void> notifier::run(async::stop_token stop) {
+awaitable<void> notifier::run(async::stop_token stop, std::function<void()> turned) {
   while (!stop.soft_requested()) {
+    if (turned) turned();
     bool worked = false;
     if (way_.configured()) worked = co_await deliver_next(stop);
     if (!worked) co_await woken_.wait_for(look_again, stop);

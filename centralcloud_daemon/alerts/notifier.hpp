@@ -39,8 +39,9 @@ class notifier {
   /// All must outlive the notifier.
   notifier(postgres::pool& pool, channel way, telemetry::logger log, telemetry::metrics& metrics);
 
-  /// Until a soft stop. Throws `base::failure` when the database fails: the supervisor starts it again.
-  boost::asio::awaitable<void> run(async::stop_token stop);
+  /// Until a soft stop; `turned` is called at each turn of its loop. Throws `base::failure` when the database fails:
+  /// the supervisor starts it again.
+  boost::asio::awaitable<void> run(async::stop_token stop, std::function<void()> turned = {});
   /// False: there was nothing to deliver.
   boost::asio::awaitable<bool> deliver_next(async::stop_token stop);
   void wake() { woken_.notify(); }

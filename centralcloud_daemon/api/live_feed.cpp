@@ -34,8 +34,9 @@ boost::asio::awaitable<void> live_feed::tell() {
   if (follows && page.steps != "[]") hub_.publish("steps", page.steps);
 }
 
-boost::asio::awaitable<void> live_feed::run(async::stop_token stop) {
+boost::asio::awaitable<void> live_feed::run(async::stop_token stop, std::function<void()> turned) {
   while (!stop.soft_requested()) {
+    if (turned) turned();
     const auto begin = steady_clock::now();
     std::string trouble;
     if (hub_.subscribers() == 0) {

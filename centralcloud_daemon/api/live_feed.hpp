@@ -2,6 +2,7 @@
 #pragma once
 #include <boost/asio/awaitable.hpp>
 #include <chrono>
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -19,8 +20,8 @@ class live_feed {
  public:
   live_feed(postgres::pool& pool, const consensus::engine_settings& consensus, http::event_hub& hub)
       : pool_(pool), consensus_(consensus), hub_(hub) {}
-  /// Until a soft stop; supervise it.
-  boost::asio::awaitable<void> run(async::stop_token stop);
+  /// Until a soft stop; `turned` is called at each turn of its loop. Supervise it.
+  boost::asio::awaitable<void> run(async::stop_token stop, std::function<void()> turned = {});
 
  private:
   boost::asio::awaitable<void> tell();

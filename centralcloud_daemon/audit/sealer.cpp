@@ -13,9 +13,10 @@ constexpr std::chrono::seconds look_interval{10};
 
 }  // namespace
 
-boost::asio::awaitable<void> sealer::run(async::stop_token stop) {
+boost::asio::awaitable<void> sealer::run(async::stop_token stop, std::function<void()> turned) {
   bool alive = true;
   while (alive) {
+    if (turned) turned();
     {
       auto lease = co_await pool_.acquire();
       const auto made = co_await seal_log(*lease, seal_interval);

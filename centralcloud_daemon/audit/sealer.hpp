@@ -1,6 +1,7 @@
 // The worker that seals the audit log.
 #pragma once
 #include <boost/asio/awaitable.hpp>
+#include <functional>
 
 #include "common/async/stop.hpp"
 #include "common/postgres/pool.hpp"
@@ -15,8 +16,9 @@ class sealer {
   /// Both must outlive the sealer.
   sealer(postgres::pool& pool, const telemetry::logger& log) : pool_(pool), log_(log) {}
 
-  /// Until a soft stop. Throws `base::failure` when the database fails: the supervisor starts it again.
-  boost::asio::awaitable<void> run(async::stop_token stop);
+  /// Until a soft stop; `turned` is called at each turn of its loop. Throws `base::failure` when the database fails:
+  /// the supervisor starts it again.
+  boost::asio::awaitable<void> run(async::stop_token stop, std::function<void()> turned = {});
 
  private:
   postgres::pool& pool_;

@@ -275,6 +275,11 @@ std::function<void()> supervisor::watch_turns(std::string name, std::chrono::mil
   return [watch] { watch->last = steady::now(); };
 }
 
+void supervisor::supervise(std::string name, std::chrono::milliseconds turn_limit, turning_worker run) {
+  auto turned = watch_turns(name, turn_limit);
+  supervise(std::move(name), [turned, run = std::move(run)](async::stop_token stop) { return run(stop, turned); });
+}
+
 std::optional<std::string> supervisor::stuck() const {
   if (!state_->lost.empty()) return "worker " + state_->lost + " was lost";
   const auto now = steady::now();

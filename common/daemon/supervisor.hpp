@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "common/async/stop.hpp"
 #include "common/telemetry/health.hpp"
@@ -48,6 +49,16 @@ class supervisor {
   /// For a worker whose loop turns again and again, whatever it finds: it calls what this returns at each turn. One
   /// that has not turned for `limit` is stuck. Call it before `supervise`, with the same name.
   std::function<void()> watch_turns(std::string name, std::chrono::milliseconds limit);
+  /// Both in one: supervises a worker that is given what it has to call at each turn.
+  using turning_worker = std::function<boost::asio::awaitable<void>(async::stop_token, std::function<void()> turned)>;
+  void supervise(std::string name, std::chrono::milliseconds turn_limit, turning_worker run);
+  template <class Worker>
+  void supervise(std::string name, std::chrono::milliseconds turn_limit, Worker& of,
+                 boost::asio::awaitable<void> (Worker::*run)(async::stop_token, std::function<void()> turned)) {
+    supervise(std::move(name), turn_limit, [&of, run](async::stop_token stop, std::function<void()> turned) {
+      return (of.*run)(std::move(stop), std::move(turned));
+    });
+  }
   /// Which worker is stuck, or was lost, in a sentence; nothing where all move.
   std::optional<std::string> stuck() const;
 

@@ -299,9 +299,11 @@ boost::asio::awaitable<void> waker::keep_proving(postgres::pool& sender, async::
   }
 }
 
-boost::asio::awaitable<void> waker::poll(postgres::pool& through, async::stop_token stop) {
+boost::asio::awaitable<void> waker::poll(postgres::pool& through, async::stop_token stop,
+                                         std::function<void()> turned) {
   bool going_on = true;
   while (going_on) {
+    if (turned) turned();
     bool works = false;
     try {
       co_await state_->look_at_all(through);

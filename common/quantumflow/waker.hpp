@@ -37,7 +37,8 @@ class waker {
   /// Looks every two seconds, with one statement for everybody who sleeps, whether there is something to take: what an
   /// idle process costs the database, instead of each worker's own look. Until a soft stop; failures of the database
   /// are waited out, and while they last, and without this, each sleep ends at its own limit. Supervise it, too.
-  boost::asio::awaitable<void> poll(postgres::pool& through, async::stop_token stop);
+  /// `turned` is called at each look.
+  boost::asio::awaitable<void> poll(postgres::pool& through, async::stop_token stop, std::function<void()> turned = {});
 
   /// Returns when the group may have something to take on the queue, or after `limit` (30 times that while `poll`
   /// works), or at a soft stop. It looks itself before it sleeps, so a publish that committed before the call is never

@@ -17,9 +17,10 @@ step_feed::step_feed(postgres::pool& connections, const proposals::proposal_repo
                      http::event_hub& hub, wake_ups& wake)
     : connections_(connections), repository_(repository), hub_(hub), wake_(wake) {}
 
-boost::asio::awaitable<void> step_feed::run(async::stop_token stop) {
+boost::asio::awaitable<void> step_feed::run(async::stop_token stop, std::function<void()> turned) {
   std::optional<std::string> since;
   while (!stop.soft_requested()) {
+    if (turned) turned();
     if (hub_.subscribers() == 0) {
       since.reset();
     } else {

@@ -1,6 +1,7 @@
 // The event stream's source: every step that a proposal takes, once, in the order of the commits.
 #pragma once
 #include <boost/asio/awaitable.hpp>
+#include <functional>
 
 #include "common/async/stop.hpp"
 #include "common/http/event_stream.hpp"
@@ -16,8 +17,8 @@ class step_feed {
  public:
   step_feed(postgres::pool& connections, const proposals::proposal_repository& repository, http::event_hub& hub,
             wake_ups& wake);
-  /// Until a soft stop; supervise it.
-  boost::asio::awaitable<void> run(async::stop_token stop);
+  /// Until a soft stop; `turned` is called at each turn of its loop. Supervise it.
+  boost::asio::awaitable<void> run(async::stop_token stop, std::function<void()> turned = {});
 
  private:
   postgres::pool& connections_;

@@ -19,7 +19,7 @@ namespace {
 using boost::asio::awaitable;
 using boost::json::object;
 
-constexpr std::chrono::hours until_woken{1};
+constexpr std::chrono::minutes until_woken{1};
 /// Too many proposals wait to be sent, or the spool's disk is full: how soon it is tried again, unless something comes
 /// in before.
 constexpr std::chrono::seconds until_room{1};
@@ -203,13 +203,13 @@ struct intake::batch {
   std::set<std::string> waiting;
 };
 
-awaitable<void> intake::replay(async::stop_token stop) {
+awaitable<void> intake::replay(async::stop_token stop, std::function<void()> turned) {
   async::backoff backoff(async::backoff_policy{std::chrono::milliseconds(100), std::chrono::seconds(2), 2.0, 0.2});
   while (!stop.soft_requested()) {
     std::optional<base::error> away;
     round current;
     try {
-      co_await replay_round(stop, current);
+      co_await replay_round(stop, turned, current);
       co_await tidy();
       if (current.waiting.empty()) {
         co_await forget_old_keys();
@@ -233,10 +233,12 @@ awaitable<void> intake::replay(async::stop_token stop) {
   }
 }
 
-awaitable<void> intake::replay_round(async::stop_token stop, round& current) {
+awaitable<void> intake::replay_round(async::stop_token stop, std::function<void()> turned, round& current) {
+  if (turned) turned();
   if (!spool_) co_return;
   while (!stop.soft_requested()) {
     const bool more = co_await replay_batch(current);
+    if (turned) turned();
     show();
     if (!more) co_return;
   }

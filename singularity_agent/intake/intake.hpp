@@ -3,6 +3,7 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/json/object.hpp>
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -47,8 +48,8 @@ class intake {
   /// Applies what the spool holds, in order, until a soft stop. What is refused is set aside in the spool's quarantine;
   /// while the database is away, or does not let this agent in, everything waits; while too many proposals wait to be
   /// sent, proposals wait and what is behind them goes on; a full disk holds up nothing. Also forgets keys that are
-  /// old. Supervise it.
-  boost::asio::awaitable<void> replay(async::stop_token stop);
+  /// old. `turned` is called at each turn of its loop. Supervise it.
+  boost::asio::awaitable<void> replay(async::stop_token stop, std::function<void()> turned = {});
   /// Once more through the spool, after `replay` has ended and nothing comes in any more, until `limit` has passed.
   /// What the database does not take stays on the disk.
   boost::asio::awaitable<void> flush(std::chrono::milliseconds limit);
@@ -61,7 +62,7 @@ class intake {
   boost::asio::awaitable<boost::json::object> apply_at_once(item what, bool& reached);
   boost::asio::awaitable<boost::json::object> apply_in(postgres::transaction& in, const item& what);
   boost::asio::awaitable<void> keep(item what);
-  boost::asio::awaitable<void> replay_round(async::stop_token stop, round& current);
+  boost::asio::awaitable<void> replay_round(async::stop_token stop, std::function<void()> turned, round& current);
   boost::asio::awaitable<bool> replay_batch(round& current);
   boost::asio::awaitable<void> replay_one(postgres::transaction& in, const quantumflow::spool_entry& entry,
                                           batch& into);

@@ -27,8 +27,9 @@ reporter::reporter(postgres::pool& connections, producers& send, const sample_re
                    telemetry::logger log)
     : connections_(connections), send_(send), samples_(samples), wake_(wake), log_(std::move(log)) {}
 
-boost::asio::awaitable<void> reporter::run(async::stop_token stop) {
+boost::asio::awaitable<void> reporter::run(async::stop_token stop, std::function<void()> turned) {
   while (!stop.soft_requested()) {
+    if (turned) turned();
     const auto reported = co_await report_batch();
     if (reported == 0) co_await wake_.samples.wait_for(look_again, stop);
   }

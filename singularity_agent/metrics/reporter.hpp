@@ -2,6 +2,7 @@
 #pragma once
 #include <boost/asio/awaitable.hpp>
 #include <cstddef>
+#include <functional>
 
 #include "common/async/stop.hpp"
 #include "common/postgres/pool.hpp"
@@ -18,8 +19,8 @@ class reporter {
   reporter(postgres::pool& connections, producers& send, const sample_repository& samples, wake_ups& wake,
            telemetry::logger log);
 
-  /// Until a soft stop; supervise it.
-  boost::asio::awaitable<void> run(async::stop_token stop);
+  /// Until a soft stop; `turned` is called at each turn of its loop. Supervise it.
+  boost::asio::awaitable<void> run(async::stop_token stop, std::function<void()> turned = {});
   /// Reports the oldest ones; returns how many it dealt with. A sample that can never be published is set aside.
   boost::asio::awaitable<std::size_t> report_batch();
 

@@ -22,8 +22,9 @@ watch::watch(postgres::pool& connections, measurer& measure, const sample_reposi
       log_(std::move(log)),
       interval_(interval) {}
 
-boost::asio::awaitable<void> watch::run(async::stop_token stop) {
+boost::asio::awaitable<void> watch::run(async::stop_token stop, std::function<void()> turned) {
   while (!stop.soft_requested()) {
+    if (turned) turned();
     co_await round();
     std::optional<std::chrono::milliseconds> next;
     {

@@ -2,6 +2,7 @@
 #pragma once
 #include <boost/asio/awaitable.hpp>
 #include <chrono>
+#include <functional>
 
 #include "common/async/stop.hpp"
 #include "common/postgres/pool.hpp"
@@ -18,8 +19,8 @@ class watch {
   watch(postgres::pool& connections, measurer& measure, const sample_repository& samples, wake_ups& wake,
         telemetry::logger log, std::chrono::milliseconds interval);
 
-  /// Until a soft stop; supervise it.
-  boost::asio::awaitable<void> run(async::stop_token stop);
+  /// Until a soft stop; `turned` is called at each turn of its loop. Supervise it.
+  boost::asio::awaitable<void> run(async::stop_token stop, std::function<void()> turned = {});
   /// Ends what is over and samples what is due; returns how many samples it took.
   boost::asio::awaitable<std::size_t> round();
 

@@ -64,8 +64,9 @@ boost::asio::awaitable<submit_answer> proposal_queue::submit(postgres::transacti
   co_return co_await repository_.submit(in.on(), std::move(proposal), settings_.max_pending);
 }
 
-boost::asio::awaitable<void> proposal_queue::dispatch(async::stop_token stop) {
+boost::asio::awaitable<void> proposal_queue::dispatch(async::stop_token stop, std::function<void()> turned) {
   while (!stop.soft_requested()) {
+    if (turned) turned();
     const auto sent = co_await send_best();
     if (sent == 0) co_await wake_.dispatch.wait_for(look_again, stop);
   }

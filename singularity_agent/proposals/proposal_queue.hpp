@@ -2,6 +2,7 @@
 #pragma once
 #include <boost/asio/awaitable.hpp>
 #include <cstddef>
+#include <functional>
 
 #include "common/async/stop.hpp"
 #include "common/postgres/pool.hpp"
@@ -24,8 +25,9 @@ class proposal_queue {
   boost::asio::awaitable<submit_answer> submit(postgres::transaction& in, submission what);
 
   /// Sends what waits, highest current priority first, as long as fewer than `max_in_flight` wait for a decision. A
-  /// proposal is marked as sent in the transaction that publishes it. Runs until a soft stop; supervise it.
-  boost::asio::awaitable<void> dispatch(async::stop_token stop);
+  /// proposal is marked as sent in the transaction that publishes it. Runs until a soft stop; `turned` is called
+  /// at each turn of its loop. Supervise it.
+  boost::asio::awaitable<void> dispatch(async::stop_token stop, std::function<void()> turned = {});
 
   /// One round of the above; returns how many were sent.
   boost::asio::awaitable<std::size_t> send_best();

@@ -244,14 +244,14 @@ TEST_CASE("supervisor: a worker that returns has ended") {
 TEST_CASE("supervisor: a worker that does not turn any more is stuck, whatever else runs") {
   fixture with;
   bool hangs = false;
-  const auto turned = with.under_test->watch_turns("w", 50ms);
   with.under_test->watch_turns("other", 50ms);
-  with.under_test->supervise("w", [&](async::stop_token stop) -> asio::awaitable<void> {
+  const auto turning = [&](async::stop_token stop, std::function<void()> turned) -> asio::awaitable<void> {
     while (!stop.soft_requested()) {
       if (!hangs) turned();
       co_await stop.sleep_for(2ms);
     }
-  });
+  };
+  with.under_test->supervise("w", 50ms, turning);
   with.under_test->supervise("other", [](async::stop_token) -> asio::awaitable<void> { co_return; });
   // One that has ended is not stuck, and one that turns is not, however long.
   REQUIRE(with.until([&] { return with.under_test->running() == 1; }));
