@@ -11,6 +11,27 @@ namespace {
 
 constexpr int wanted_entries = 3;
 
+/// The text of the newest proposal or pattern, after all that is in the log was written to the file itself.
+std::string newest_in_file(const std::string& path) {
+  quantumflow::sqlite::connection spool(path);
+  spool.prepare("pragma wal_checkpoint(truncate)").step();
+  auto newest = spool.prepare("select body from entry where kind in ('pattern', 'proposal') order by sequence desc");
+  return newest.step() ? newest.text(0) : std::string();
+}
+
+/// False: the text does not stand in the file in one piece.
+bool flip_last_byte(const std::string& path, const std::string& text) {
+  std::fstream file(path, std::ios::binary | std::ios::in | std::ios::out);
+  const std::string content((std::istreambuf_iterator<char>(file)), {});
+  const auto at = text.empty() ? std::string::npos : content.rfind(text);
+  if (at == std::string::npos) return false;
+  const auto last = at + text.size() - 1;
+  file.clear();
+  file.seekp(static_cast<std::streamoff>(last));
+  file.put(static_cast<char>(content[last] ^ 1));
+  return file.good();
+}
+
 }  // namespace
 
 void injector::on_spool(const planned_fault& fault) {
@@ -51,13 +72,9 @@ void injector::tear_spool(const planned_fault& fault) {
     std::ofstream(path + "-wal", std::ios::binary | std::ios::app) << std::string(777, '\x5a');
   } else {
     made.op = "flipped";
-    quantumflow::sqlite::connection spool(path);
-    auto newest =
-        spool.prepare("select key, body from entry where kind in ('pattern', 'proposal') order by sequence desc");
-    if (!newest.step()) return;
-    made.subject = newest.text(0);
-    made.detail["body"] = newest.text(1);
-    spool.prepare("update entry set body = body || ' ' where key = ?").bind(made.subject).step();
+    const auto body = newest_in_file(path);
+    if (!flip_last_byte(path, body)) return;
+    made.detail["body"] = body;
   }
   with_.record.add(std::move(made));
 }

@@ -68,7 +68,7 @@ json::object proposal_named(const std::string& subject) {
 }
 
 load::load(world& in, history& into, load_options options) : fleet_(in), record_(into), options_(options) {
-  for (const auto* name : {"publisher", "poisoner", "forger", "taker-a", "taker-b"})
+  for (const auto* name : {"publisher", "poisoner", "failing", "forger", "taker-a", "taker-b"})
     sessions_.emplace(name, std::make_unique<sql_session>(fleet_.load_url(), name));
   sessions_.emplace("intruder", std::make_unique<sql_session>(fleet_.instance_url("agent-1"), "intruder"));
 }
@@ -89,6 +89,7 @@ void load::start() {
   add("voter", &load::vote, milliseconds(500));
   add("publisher", &load::publish, gap / 2);
   add("poisoner", &load::publish_poison, gap * 4);
+  add("failing", &load::publish_failing, gap * 4);
   add("forger", &load::publish_late_vote, gap * 4);
   add("operator", &load::operate, gap * 10);
   add("intruder", &load::intrude, gap / 2);

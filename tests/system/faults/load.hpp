@@ -1,6 +1,7 @@
 // Callers of the fleet: agents' sockets, command line, and SQL; each a thread that does one call after the other.
 #pragma once
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -66,8 +67,12 @@ class load {
   void propose(caller& as, std::uint64_t n);
   void propose_by_command(caller& as, const std::string& agent, const std::string& subject);
   void feed(caller& as, std::uint64_t n);
+  void tell(caller& as, std::uint64_t n);
   void vote(caller& as, std::uint64_t n);
+  bool look_for_votes();
+  void cast_vote(caller& as, const std::string& proposal);
   void publish(caller& as, std::uint64_t n);
+  void publish_failing(caller& as, std::uint64_t n);
   void publish_poison(caller& as, std::uint64_t n);
   void publish_late_vote(caller& as, std::uint64_t n);
   void take(caller& as, std::uint64_t n);
@@ -89,6 +94,7 @@ class load {
   std::deque<std::string> proposed_;  ///< the latest
   std::map<std::string, int> spooled_;
   std::map<std::string, std::unique_ptr<sql_session>> sessions_;
+  std::map<std::string, std::chrono::steady_clock::time_point> asked_;  ///< the voter's: proposals, and since when
   int bursts_ = 0;
   std::vector<std::thread> callers_;
   std::vector<std::thread> takers_;

@@ -18,11 +18,21 @@ std::string rfc3339_now() {
   return shell("date -u +%Y-%m-%dT%H:%M:%S.%3NZ");
 }
 
+/// Every sixth is thought about, so that there is always something to vote on while the database is away.
+bool is_thought_about(const std::string& proposal) {
+  return std::hash<std::string>{}(proposal) % 6 == 0;
+}
+constexpr std::chrono::seconds thought_about_for{3};
+
+/// Attempts after which a message that fails is dead.
+constexpr int failing_retries = 3;
+
 }  // namespace
 
 void load::feed(caller& as, std::uint64_t n) {
   const auto number = as.name.substr(as.name.size() - 1);
   const auto agent = "agent-" + number;
+  if (as.chance() < 0.15) return tell(as, n);
   if (as.chance() < 0.4) {
     const auto proposal = recent(as, "-" + number + "-");
     if (!proposal.empty()) {
@@ -44,25 +54,50 @@ void load::feed(caller& as, std::uint64_t n) {
   count_spooled(agent, answer);
 }
 
+/// What an agent of a type that proposes nothing says of itself: rising numbers, of which the last one stands.
+void load::tell(caller& as, std::uint64_t n) {
+  const auto agent = "agent-" + as.name.substr(as.name.size() - 1);
+  const auto mark = static_cast<std::int64_t>(n);
+  const json::object body{{"agent_type", "LoadAgent"}, {"metrics", {{"mark", mark}}}};
+  const auto answer =
+      as.call(agent, "agent_metrics", fmt::format("{}-{}", agent, n), "/v1/metrics", body, {{"mark", mark}});
+  count_spooled(agent, answer);
+}
+
 void load::vote(caller& as, std::uint64_t) {
+  const bool looked = look_for_votes();
+  const auto now = std::chrono::steady_clock::now();
+  for (const auto& [proposal, since] : std::map(asked_)) {
+    if (looked && is_thought_about(proposal) && now - since < thought_about_for) continue;
+    cast_vote(as, proposal);
+    asked_.erase(proposal);
+  }
+}
+
+/// False: the agent does not know what is asked, since the database is away.
+bool load::look_for_votes() {
   std::string body;
-  if (fleet_.ask("agent-2", "/v1/votes", &body) != 200) return;
+  if (fleet_.ask("agent-2", "/v1/votes", &body) != 200) return false;
   const auto waiting = json::parse(body);
   const auto* list = waiting.is_array() ? &waiting.as_array() : waiting.as_object().begin()->value().if_array();
-  if (list == nullptr) return;
-  for (const auto& each : *list) {
-    const std::string proposal(each.at("proposal_id").as_string());
-    const bool poor = proposal.find("poor") != std::string::npos;
-    json::object ballot{{"proposal_id", proposal},
-                        {"vote", poor ? "reject" : "approve"},
-                        {"confidence", 0.9},
-                        {"reason", "looked at it"}};
-    as.call("agent-2", "vote", proposal, "/v1/votes", ballot);
-    if (as.chance() < 0.1) as.call("agent-2", "vote_again", proposal, "/v1/votes", ballot);
-    if (as.chance() < 0.1) {
-      ballot["vote"] = poor ? "approve" : "reject";
-      as.call("agent-2", "vote_otherwise", proposal, "/v1/votes", ballot);
-    }
+  if (list == nullptr) return false;
+  for (const auto& each : *list)
+    asked_.emplace(std::string(each.at("proposal_id").as_string()), std::chrono::steady_clock::now());
+  return true;
+}
+
+void load::cast_vote(caller& as, const std::string& proposal) {
+  const bool poor = proposal.find("poor") != std::string::npos;
+  json::object ballot{{"proposal_id", proposal},
+                      {"vote", poor ? "reject" : "approve"},
+                      {"confidence", 0.9},
+                      {"reason", "looked at it"}};
+  const auto answer = as.call("agent-2", "vote", proposal, "/v1/votes", ballot);
+  count_spooled("agent-2", answer);
+  if (as.chance() < 0.1) as.call("agent-2", "vote_again", proposal, "/v1/votes", ballot);
+  if (as.chance() < 0.1) {
+    ballot["vote"] = poor ? "approve" : "reject";
+    as.call("agent-2", "vote_otherwise", proposal, "/v1/votes", ballot);
   }
 }
 
@@ -124,6 +159,26 @@ void load::publish_poison(caller& as, std::uint64_t n) {
   record_.add(std::move(made));
 }
 
+/// A message that its takers cannot handle: at the first two attempts, or ever.
+void load::publish_failing(caller& as, std::uint64_t n) {
+  const auto mark = fmt::format("failing-{}", n);
+  const int fails = as.chance() < 0.5 ? 2 : failing_retries + 1;
+  const json::object body{{"type", "learning_loop_completed"}, {"poison", mark}, {"fails", fails}};
+  entry made{.who = as.name, .op = "failing", .subject = mark, .began = now()};
+  made.detail["fails"] = fails;
+  try {
+    const auto id = session(as.name).value("select quantumflow.publish('learning_loop_completed_queue', $1::jsonb)",
+                                           postgres::make_params(body));
+    made.detail["message_id"] = std::stoll(id);
+    made.answer = "done";
+  } catch (const not_sent&) {
+    made.answer = "unsent";
+  } catch (const postgres::sql_error&) {
+    made.answer = "ambiguous";
+  }
+  record_.add(std::move(made));
+}
+
 /// A vote against, published past the agent, of an instance that may have voted or not: it must not change a decision.
 void load::publish_late_vote(caller& as, std::uint64_t) {
   const auto proposal = recent(as);
@@ -149,16 +204,23 @@ void load::publish_late_vote(caller& as, std::uint64_t) {
   record_.add(std::move(made));
 }
 
-/// Takes what `publish` published, as a consumer in another language does, and writes it down in the same transaction.
+/// Takes what was published for it, as a consumer in another language does, and writes it down in the same transaction,
+/// or fails it.
 void load::take(caller& as, std::uint64_t) {
   auto& sql = session(as.name);
   bool unknown = false;
   sql.transaction(
       [&] {
-        sql.query(
-            "insert into faults.taken (consumer_group, message_id, payload) "
-            "select $1, t.message_id, t.payload from quantumflow.take('learning_loop_completed_queue', $1, 100) t",
+        const auto failing = sql.query(
+            "with batch as materialized (select * from quantumflow.take('learning_loop_completed_queue', $1, 100)), "
+            "good as (insert into faults.taken (consumer_group, message_id, payload) "
+            "  select $1, message_id, payload from batch where attempts >= coalesce((payload ->> 'fails')::int, 0)) "
+            "select message_id from batch where attempts < (payload ->> 'fails')::int",
             postgres::make_params(as.name));
+        for (const auto& row : failing) {
+          sql.query("select quantumflow.fail($1::bigint, 'asked to', $2::int, 50)",
+                    postgres::make_params(std::string(row.text(std::size_t{0})), failing_retries));
+        }
       },
       unknown);
 }

@@ -80,8 +80,9 @@ std::string report(const report_parts& of, sql_session& admin) {
   std::size_t violations = 0;
   for (const auto& [invariant, times] : of.violations) violations += times;
   text += fmt::format("acknowledged and lost: {}, effects twice: {}\ninvariants held: {} of {}, violations: {}\n",
-                      violations_of({"acknowledged_messages", "acknowledged_metrics", "acknowledged_patterns",
-                                     "acknowledged_proposals", "acknowledged_votes", "conservation", "broadcasts"}),
+                      violations_of({"acknowledged_messages", "acknowledged_agent_metrics", "acknowledged_metrics",
+                                     "acknowledged_patterns", "acknowledged_proposals", "acknowledged_votes",
+                                     "conservation", "broadcasts"}),
                       violations_of({"executed_once", "one_decision", "one_rollback_a_breach"}),
                       of.invariants - of.violations.size(), of.invariants, violations);
   return text;
