@@ -338,8 +338,7 @@ void application::parts::start_workers() {
 
 /// Also the probe of the database: what /readyz says of it is at most one interval old.
 awaitable<void> application::parts::heartbeat(stop_token stop, std::function<void()> turned) {
-  bool alive = true;
-  while (alive) {
+  for (bool alive = true; alive;) {
     turned();
     std::string away;
     std::optional<std::string> taken_by;
