@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "tests/bench/load_bench/accounts.hpp"
+#include "tests/bench/load_bench/every_queue.hpp"
 #include "tests/bench/load_bench/load.hpp"
 
 using namespace fleet::bench;
@@ -32,6 +33,8 @@ bool measure(const std::vector<int>& counts, bool statements) {
     const auto run = run_load(*fleet, count);
     print_delays(*fleet, run);
     right = print_accounts(*fleet, run) && right;
+    use_every_queue(*fleet, run);
+    print_waits(*fleet);
     if (statements) print_statements(*fleet);
     std::printf("\n");
     std::fflush(stdout);
