@@ -137,6 +137,51 @@ TEST_CASE("alerts: dead letters are an alert while they are there, posted to a w
   CHECK(hook.body(2).at("kind") == "cleared");
 }
 
+TEST_CASE(
+    "alerts: of several coordinators that look and tell at the same time each alert is raised, told and cleared once") {
+  alert_fixture with("alerts_several");
+  receiver hook(with.io);
+  with.channels.webhook_url = hook.url();
+  std::vector<std::unique_ptr<alerts::monitor>> monitors;
+  std::vector<std::unique_ptr<alerts::notifier>> notifiers;
+  for (int n = 0; n < 3; ++n) {
+    monitors.push_back(
+        std::make_unique<alerts::monitor>(with.pool, with.watched, with.log, with.metrics, std::function<void()>()));
+    notifiers.push_back(
+        std::make_unique<alerts::notifier>(with.pool, alerts::webhook_channel(with.channels), with.log, with.metrics));
+  }
+  const auto look = [&](std::size_t n) -> boost::asio::awaitable<void> {
+    auto lease = co_await with.pool.acquire();
+    co_await monitors[n]->pass(*lease);
+  };
+  const auto tell = [&](std::size_t n) -> boost::asio::awaitable<void> {
+    for (bool more = true; more;) more = co_await notifiers[n]->deliver_next(with.stop.token());
+  };
+  const auto all_at_once = [&](auto what) {
+    std::size_t running = monitors.size();
+    for (std::size_t n = 0; n < monitors.size(); ++n) {
+      boost::asio::co_spawn(with.io, what(n), [&](std::exception_ptr thrown) {
+        --running;
+        if (thrown) std::rethrow_exception(thrown);
+      });
+    }
+    REQUIRE(run_until(with.io, [&] { return running == 0; }));
+  };
+  constexpr int rounds = 10;
+  for (int round = 1; round <= rounds; ++round) {
+    with.dead_letter();
+    all_at_once(look);
+    all_at_once(tell);
+    with.psql("select quantumflow.purge_dlq()");
+    all_at_once(look);
+    all_at_once(tell);
+    REQUIRE(hook.bodies.size() == static_cast<std::size_t>(2 * round));
+    CHECK(hook.body(hook.bodies.size() - 2).at("kind") == "raised");
+    CHECK(hook.body(hook.bodies.size() - 1).at("kind") == "cleared");
+  }
+  CHECK(with.now_gives("select count(*) from centralcloud.alert") == std::to_string(rounds));
+}
+
 TEST_CASE("alerts: the runbook has a section for each, with what it means, how to look and what to do") {
   alert_fixture with("alerts_runbook");
   std::vector<std::string> names{"error_rate_breach"};
