@@ -20,7 +20,7 @@ constexpr auto tables = R"(
   create index if not exists entry_droppable on entry (sequence) where may_be_dropped = 1;
   create table if not exists quarantine (
     sequence integer primary key, kind text not null, key text not null, body text not null, reason text not null,
-    at text not null);
+    at text not null, bytes integer not null);
   create table if not exists counter (name text primary key, value integer not null))";
 
 constexpr auto columns = "sequence, kind, key, body, may_be_dropped, checksum";
@@ -68,16 +68,18 @@ void insert(sqlite::connection& in, const spool_entry& what) {
   add.step();
 }
 
-void set_aside(sqlite::connection& in, const spool_entry& what, const std::string& reason, std::uint64_t max_kept) {
-  auto add = in.prepare("insert or replace into quarantine values (?, ?, ?, ?, ?, ?)");
+void set_aside(sqlite::connection& in, const spool_entry& what, const std::string& reason, const spool_options& most) {
+  auto add = in.prepare("insert or replace into quarantine values (?, ?, ?, ?, ?, ?, ?)");
   add.bind(what.sequence).bind(what.kind).bind(what.key).bind(what.body).bind(reason);
-  add.bind(base::format_rfc3339(base::system_clock().now()));
+  add.bind(base::format_rfc3339(base::system_clock().now())).bind(static_cast<std::int64_t>(size_of(what)));
   add.step();
   in.prepare("delete from entry where sequence = ?").bind(what.sequence).step();
   in.prepare(
-        "delete from quarantine where sequence not in (select sequence from quarantine order by sequence desc "
-        "limit ?)")
-      .bind(static_cast<std::int64_t>(max_kept))
+        "delete from quarantine where sequence in (select sequence from (select sequence, "
+        "  row_number() over newest as place, sum(bytes) over newest as size from quarantine "
+        "  window newest as (order by sequence desc)) where place > ? or (size > ? and place > 1))")
+      .bind(static_cast<std::int64_t>(most.max_quarantined))
+      .bind(static_cast<std::int64_t>(most.max_bytes))
       .step();
   count(in, "quarantined", 1);
 }
@@ -227,7 +229,7 @@ spool::taken_out spool::take_out_gone() {
     }
     taken.bytes += size_of(entry);
     if (reason) {
-      set_aside(in, entry, *reason, options_.max_quarantined);
+      set_aside(in, entry, *reason, options_);
       ++taken.quarantined;
     } else {
       in.prepare("delete from entry where sequence = ?").bind(sequence).step();

@@ -15,8 +15,8 @@ namespace fleet::quantumflow {
 
 struct spool_options {
   std::filesystem::path path;                   ///< its directory must exist; SQLite keeps two more files beside it
-  std::uint64_t max_bytes = 64U * 1024 * 1024;  ///< of kinds, keys and bodies
-  std::uint64_t max_quarantined = 1'000;        ///< the oldest make room
+  std::uint64_t max_bytes = 64U * 1024 * 1024;  ///< of kinds, keys and bodies; the quarantine may have as many again
+  std::uint64_t max_quarantined = 1'000;        ///< entries; the oldest make room
 };
 
 struct spool_entry {

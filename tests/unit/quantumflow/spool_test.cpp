@@ -222,6 +222,20 @@ TEST_CASE("spool: quarantine keeps the reason, and no more than its bound") {
   CHECK(opened->stats().entries == 0);
 }
 
+TEST_CASE("spool: the quarantine takes no more room than the spool may") {
+  const folder in;
+  spool_options options;
+  options.path = in.file();
+  options.max_bytes = 10'000;
+  auto opened = spool::open(std::move(options)).value();
+  for (int n = 0; n < 5; ++n)
+    REQUIRE(opened->settle({{opened->append(entry(n, 4'000)).value(), "refused"}}).has_value());
+  const auto aside = opened->quarantined().value();
+  REQUIRE(aside.size() == 2);
+  CHECK(aside[0].entry.sequence == 5);
+  CHECK(aside[1].entry.sequence == 4);
+}
+
 TEST_CASE("spool: its log stays small, so that a nearly full disk is enough to empty it") {
   const folder in;
   const auto kept = open(in);
