@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <exception>
 #include <random>
+#include <utility>
 
 #include "common/async/backoff.hpp"
 #include "common/postgres/error.hpp"
@@ -46,6 +47,20 @@ bool is_operating_failure(const std::exception_ptr& what) {
     return false;
   }
 }
+
+/// Whether the server ended a statement that took too long.
+bool is_timeout(const std::exception_ptr& what) {
+  try {
+    std::rethrow_exception(what);
+  } catch (const postgres::sql_error& error) {
+    return error.kind() == postgres::sql_kind::timeout;
+  } catch (...) {
+    return false;
+  }
+}
+
+/// So often in a row a message may alone be too slow before that is its own failure and not a busy server's.
+constexpr int slow_times_allowed = 3;
 
 std::string text_of(const std::exception_ptr& what) {
   try {
@@ -116,7 +131,7 @@ boost::asio::awaitable<void> consumer::run(async::stop_token stop) {
     suspects = found ? suspects - 1 : 0;
   }
   using steady = std::chrono::steady_clock;
-  int size = options_.batch_size;
+  int size = next_size_ > 0 ? std::exchange(next_size_, 0) : options_.batch_size;
   bool seen = false;
   async::backoff in_other_hands(while_in_other_hands);
   auto began_before = steady::now();
@@ -156,7 +171,12 @@ boost::asio::awaitable<std::size_t> consumer::one_batch(postgres::connection& co
   while (true) {
     if (options_.turned) options_.turned();
     auto current = co_await try_batch(connection, limit, cursor);
-    if (current.thrown && is_operating_failure(current.thrown)) std::rethrow_exception(current.thrown);
+    if (current.thrown && is_operating_failure(current.thrown)) {
+      const bool answers = is_timeout(current.thrown) && connection.usable();
+      if (!answers || !is_to_blame(current)) std::rethrow_exception(current.thrown);
+      co_await fail(connection, current);
+      co_return 1;
+    }
     if (current.committed || current.messages.empty()) co_return current.messages.size();
     cursor = current.cursor;
     const auto size = static_cast<int>(current.messages.size());
@@ -167,6 +187,19 @@ boost::asio::awaitable<std::size_t> consumer::one_batch(postgres::connection& co
     const auto failed = current.first_failed();
     limit = failed ? std::max(1, static_cast<int>(*failed)) : size / 2;
   }
+}
+
+/// A batch that took too long is halved for the next run, until the message that takes the time stands alone; one that
+/// does so again and again would hold up its lane for ever.
+bool consumer::is_to_blame(const attempt& too_slow) {
+  if (too_slow.messages.empty()) return false;
+  next_size_ = std::max(1, static_cast<int>(too_slow.messages.size()) / 2);
+  if (too_slow.messages.size() > 1) return false;
+  const auto& alone = too_slow.messages.front();
+  if (alone.id != slow_) times_slow_ = 0;
+  slow_ = alone.id;
+  ++times_slow_;
+  return times_slow_ >= slow_times_allowed || alone.attempts > 0;
 }
 
 /// Handles one message that may end the process, alone and noted before. False: nothing is there any more, or a stop

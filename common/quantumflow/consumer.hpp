@@ -25,7 +25,9 @@ namespace fleet::quantumflow {
 /// What a rejected message's handling wrote is kept, what a failed one's wrote is not: where a message fails, the batch
 /// is given back, what came before it is handled again and committed, and the failed one is tried alone. A throw does
 /// the same, in halves, until the message that causes it stands alone. So a handler may be run again for the same
-/// messages, and effects outside the transaction do not belong here.
+/// messages, and effects outside the transaction do not belong here. The database's own failures cost no message an
+/// attempt, with one exception: a message that alone, time after time, takes longer than the server lets a statement
+/// run.
 using batch_handler =
     std::function<boost::asio::awaitable<std::vector<outcome>>(postgres::transaction&, std::span<const message>)>;
 
@@ -70,12 +72,17 @@ class consumer {
   boost::asio::awaitable<attempt> try_batch(postgres::connection& connection, int limit, std::optional<int> cursor);
   boost::asio::awaitable<void> run_handler(postgres::transaction& transaction, attempt& current);
   boost::asio::awaitable<void> fail(postgres::connection& connection, const attempt& alone);
+  bool is_to_blame(const attempt& too_slow);
 
   postgres::pool& pool_;
   waker& waker_;
   consumer_options options_;
   batch_handler handler_;
   after_commit after_;
+  // After a batch that the server's time limit ended: see `is_to_blame`.
+  int next_size_ = 0;
+  base::message_id slow_{};
+  int times_slow_ = 0;
 };
 
 /// Makes `group` a reader of `queue` from now on; safe to repeat.
