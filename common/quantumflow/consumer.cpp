@@ -39,7 +39,7 @@ bool is_operating_failure(const std::exception_ptr& what) {
       case postgres::sql_kind::undefined:
         return true;
       default:
-        return false;
+        return error.get().kind == base::error_kind::unavailable;  // no disk, no memory, no connections left
     }
   } catch (const base::failure& failure) {
     return failure.get().kind == base::error_kind::unavailable || failure.get().kind == base::error_kind::cancelled;

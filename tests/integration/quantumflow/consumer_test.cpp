@@ -195,9 +195,11 @@ TEST_CASE("consumer: a worker does not ask again and again for what another one 
   counted.turned = [&] { turns += in_hand ? 1 : 0; };
   quantumflow::consumer one(fleet.pool, fleet.waker, counted, quantumflow::handle_each<numbered>(slowly));
   quantumflow::consumer other(fleet.pool, fleet.waker, counted, quantumflow::handle_each<numbered>(slowly));
+  REQUIRE(run_until(fleet.io, [&] { return fleet.waker.listening(); }));
+  // There before both begin: of two that sleep one is woken.
+  fleet.publish(queue, payload("p", 1));
   fleet.consume(one);
   const auto working = fleet.consume_here(other);
-  fleet.publish(queue, payload("p", 1));
   REQUIRE(run_until(fleet.io, [&] { return in_hand; }));
   REQUIRE(run_until(fleet.io, [&] { return !in_hand; }));
   CHECK(turns > 10);

@@ -45,3 +45,27 @@ TEST_CASE("consumer: a message that always takes too long is found, and dead at 
         "7|2|retries_exhausted");
   CHECK(attempts_of_it == 0);
 }
+
+TEST_CASE("consumer: a server without disk or memory costs no message an attempt, however often") {
+  queue_fixture fleet("consumer_no_disk");
+  const std::string queue = "proposals_for_consensus_queue";
+  fleet.publish(queue, {{"proposal_id", "p"}});
+  int tries = 0;
+  int attempts_at_last = -1;
+  const auto failing = [&](postgres::transaction& in,
+                           std::span<const quantumflow::message> batch) -> awaitable<std::vector<outcome>> {
+    attempts_at_last = batch.front().attempts;
+    const std::string code = ++tries % 2 == 0 ? "53200" : "53100";
+    if (tries < 8) co_await in.query("do $$ begin raise 'none left' using errcode = '" + code + "'; end $$");
+    co_return std::vector<outcome>(batch.size());
+  };
+  quantumflow::consumer_options how;
+  how.queue = queue;
+  how.group = "centralcloud";
+  how.retry_delay = std::chrono::milliseconds(1);
+  quantumflow::consumer worker(fleet.pool, fleet.waker, how, failing);
+  const auto working = fleet.consume_here(worker);
+  REQUIRE(run_until(fleet.io, [&] { return tries == 8; }));
+  CHECK(attempts_at_last == 0);
+  CHECK(fleet.restarts == 7);
+}
