@@ -3,57 +3,21 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <boost/crc.hpp>
 #include <utility>
 
 #include "common/base/time.hpp"
+#include "common/quantumflow/spool_file.hpp"
 #include "common/quantumflow/sqlite.hpp"
 
 namespace fleet::quantumflow {
 
 namespace {
 
-constexpr auto tables = R"(
-  create table if not exists entry (
-    sequence integer primary key autoincrement, kind text not null, key text not null unique, body text not null,
-    may_be_dropped integer not null, checksum integer not null);
-  create index if not exists entry_droppable on entry (sequence) where may_be_dropped = 1;
-  create table if not exists quarantine (
-    sequence integer primary key, kind text not null, key text not null, body text not null, reason text not null,
-    at text not null, bytes integer not null);
-  create table if not exists counter (name text primary key, value integer not null))";
-
-constexpr auto columns = "sequence, kind, key, body, may_be_dropped, checksum";
-
 /// Bytes that a batch of entries has, unless its first has more.
 constexpr std::uint64_t read_at_once = 1U << 20;
 
-std::int64_t checksum_of(const spool_entry& of) {
-  boost::crc_32_type crc;
-  for (const auto* part : {&of.kind, &of.key, &of.body}) {
-    crc.process_bytes(part->data(), part->size());
-    crc.process_byte(0);  // keeps "ab","c" apart from "a","bc"
-  }
-  return crc.checksum();
-}
-
 std::uint64_t size_of(const spool_entry& of) {
   return of.kind.size() + of.key.size() + of.body.size();
-}
-
-spool_entry entry_of(const sqlite::statement& row) {
-  spool_entry entry;
-  entry.sequence = row.integer(0);
-  entry.kind = row.text(1);
-  entry.key = row.text(2);
-  entry.body = row.text(3);
-  entry.may_be_dropped = row.integer(4) != 0;
-  return entry;
-}
-
-void count(sqlite::connection& in, std::string_view name, std::int64_t more) {
-  auto add = in.prepare("insert into counter values (?1, ?2) on conflict (name) do update set value = value + ?2");
-  add.bind(name).bind(more).step();
 }
 
 std::uint64_t counted(sqlite::connection& in, std::string_view name) {
@@ -62,10 +26,13 @@ std::uint64_t counted(sqlite::connection& in, std::string_view name) {
   return read.step() ? static_cast<std::uint64_t>(read.integer(0)) : 0;
 }
 
-void insert(sqlite::connection& in, const spool_entry& what) {
-  auto add = in.prepare("insert into entry (kind, key, body, may_be_dropped, checksum) values (?, ?, ?, ?, ?)");
-  add.bind(what.kind).bind(what.key).bind(what.body).bind(std::int64_t{what.may_be_dropped}).bind(checksum_of(what));
-  add.step();
+/// None is used twice, even where all that had it are gone.
+std::int64_t next_sequence(sqlite::connection& in) {
+  auto read = in.prepare(
+      "select 1 + max(coalesce((select seq from sqlite_sequence where name = 'entry'), 0), "
+      "coalesce((select max(sequence) from entry), 0))");
+  read.step();
+  return read.integer(0);
 }
 
 void set_aside(sqlite::connection& in, const spool_entry& what, const std::string& reason, const spool_options& most) {
@@ -82,89 +49,6 @@ void set_aside(sqlite::connection& in, const spool_entry& what, const std::strin
       .bind(static_cast<std::int64_t>(most.max_bytes))
       .step();
   count(in, "quarantined", 1);
-}
-
-bool is_whole(sqlite::connection& in) {
-  auto check = in.prepare("pragma quick_check(1)");
-  return check.step() && check.text(0) == "ok";
-}
-
-/// What a scan reads before it meets damage.
-void read_while_possible(sqlite::connection& from, const std::string& order, std::vector<spool_entry>& into) {
-  try {
-    auto rows = from.prepare(fmt::format("select {} from entry order by sequence {}", columns, order));
-    while (rows.step()) {
-      auto entry = entry_of(rows);
-      const bool sound = rows.integer(5) == checksum_of(entry);
-      if (sound) into.push_back(std::move(entry));
-    }
-  } catch (const base::failure&) {  // the damage begins here
-  }
-}
-
-/// From both ends, so that one damaged page costs what it holds and no more.
-std::vector<spool_entry> readable_of(const std::filesystem::path& damaged) {
-  std::vector<spool_entry> all;
-  try {
-    sqlite::connection from(damaged);
-    read_while_possible(from, "asc", all);
-    read_while_possible(from, "desc", all);
-  } catch (const base::failure&) {  // not even the header can be read
-  }
-  const auto by_sequence = [](const spool_entry& a, const spool_entry& b) { return a.sequence < b.sequence; };
-  const auto same = [](const spool_entry& a, const spool_entry& b) { return a.sequence == b.sequence; };
-  std::sort(all.begin(), all.end(), by_sequence);
-  all.erase(std::unique(all.begin(), all.end(), same), all.end());
-  return all;
-}
-
-std::filesystem::path name_for_damaged(const std::filesystem::path& path) {
-  for (int n = 1;; ++n) {
-    auto candidate = path;
-    candidate += fmt::format(".damaged-{}", n);
-    if (!std::filesystem::exists(candidate)) return candidate;
-  }
-}
-
-/// Sequences go on where the old file's ended, as far as that is known, so that none is used twice.
-void take_over(sqlite::connection& fresh, const std::vector<spool_entry>& entries) {
-  sqlite::transaction open(fresh);
-  for (const auto& each : entries) {
-    auto add = fresh.prepare(
-        "insert or ignore into entry (sequence, kind, key, body, may_be_dropped, checksum) "
-        "values (?, ?, ?, ?, ?, ?)");
-    add.bind(each.sequence).bind(each.kind).bind(each.key).bind(each.body);
-    add.bind(std::int64_t{each.may_be_dropped}).bind(checksum_of(each)).step();
-  }
-  const auto span = entries.empty() ? 1 : entries.back().sequence - entries.front().sequence + 1;
-  const auto lost = entries.empty() ? 1 : span - static_cast<std::int64_t>(entries.size());
-  count(fresh, "unreadable", std::max<std::int64_t>(lost, 1));
-  open.commit();
-}
-
-std::unique_ptr<sqlite::connection> open_whole(const std::filesystem::path& path) {
-  try {
-    auto opened = std::make_unique<sqlite::connection>(path);
-    if (is_whole(*opened)) {
-      opened->run(tables);
-      return opened;
-    }
-  } catch (const base::failure& failure) {
-    if (!sqlite::is_damage(failure.get().message)) throw;
-  }
-  const auto aside = name_for_damaged(path);
-  for (const auto* suffix : {"", "-wal", "-shm"}) {
-    auto from = path, to = aside;
-    from += suffix;
-    to += suffix;
-    std::error_code none_there;
-    std::filesystem::rename(from, to, none_there);
-  }
-  const auto readable = readable_of(aside);
-  auto fresh = std::make_unique<sqlite::connection>(path);
-  fresh->run(tables);
-  take_over(*fresh, readable);
-  return fresh;
 }
 
 }  // namespace
@@ -208,7 +92,7 @@ spool::~spool() = default;
 base::result<std::unique_ptr<spool>> spool::open(spool_options options) {
   try {
     auto opened = std::make_unique<database>();
-    opened->connection = open_whole(options.path);
+    opened->connection = open_spool_file(options.path);
     return std::unique_ptr<spool>(new spool(std::move(opened), std::move(options)));
   } catch (const base::failure& failure) {
     return base::make_error(base::error_kind::unavailable,
@@ -223,7 +107,7 @@ spool::taken_out spool::take_out_gone() {
   for (const auto& [sequence, reason] : gone_) {
     spool_entry entry;
     {
-      auto found = in.prepare(fmt::format("select {} from entry where sequence = ?", columns));
+      auto found = in.prepare(fmt::format("select {} from entry where sequence = ?", spool_columns));
       if (!found.bind(sequence).step()) continue;
       entry = entry_of(found);
     }
@@ -264,8 +148,8 @@ base::result<std::int64_t> spool::append(spool_entry what) {
     std::uint64_t dropped = 0;
     std::uint64_t freed = 0;
     while (held - freed + bytes > options_.max_bytes) {
-      auto oldest =
-          in.prepare(fmt::format("select {} from entry where may_be_dropped = 1 order by sequence limit 1", columns));
+      auto oldest = in.prepare(
+          fmt::format("select {} from entry where may_be_dropped = 1 order by sequence limit 1", spool_columns));
       if (!oldest.step())
         return base::make_error(base::error_kind::unavailable,
                                 fmt::format("spool: full ({} of {} bytes)", held, options_.max_bytes));
@@ -274,8 +158,9 @@ base::result<std::int64_t> spool::append(spool_entry what) {
       freed += size_of(entry);
       ++dropped;
     }
-    insert(in, what);
-    const auto sequence = in.last_id();
+    const auto sequence = next_sequence(in);
+    what.sequence = sequence;
+    insert_entry(in, what);
     if (dropped > 0) count(in, "dropped", static_cast<std::int64_t>(dropped));
     open.commit();
     forget_gone(taken);
@@ -297,7 +182,7 @@ base::result<std::vector<spool_entry>> spool::oldest(std::size_t max, std::int64
     std::uint64_t bytes = 0;
     std::vector<spool_entry> found;
     {
-      auto rows = in.prepare(fmt::format("select {} from entry where sequence > ? order by sequence", columns));
+      auto rows = in.prepare(fmt::format("select {} from entry where sequence > ? order by sequence", spool_columns));
       rows.bind(after);
       while (found.size() < max && bytes < read_at_once && rows.step()) {
         auto entry = entry_of(rows);

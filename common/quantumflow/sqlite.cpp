@@ -13,7 +13,8 @@ constexpr std::string_view damage = "the file is damaged";
 
 [[noreturn]] void fail(sqlite3* on, int code) {
   const int kind = code & 0xFF;
-  const bool damaged = kind == SQLITE_CORRUPT || kind == SQLITE_NOTADB;
+  // All statements are the spool's own: one that is called wrong (SQLITE_ERROR) met a file that is not what it was.
+  const bool damaged = kind == SQLITE_CORRUPT || kind == SQLITE_NOTADB || kind == SQLITE_ERROR;
   const auto said = on == nullptr ? sqlite3_errstr(code) : sqlite3_errmsg(on);
   throw base::failure(base::make_error(base::error_kind::unavailable,
                                        fmt::format("spool: {}{}", damaged ? fmt::format("{}: ", damage) : "", said)));
@@ -77,6 +78,8 @@ connection::connection(const std::filesystem::path& path) {
   // 256 KiB instead of 4 MiB: on a disk that is nearly full the log took what was left, and removing entries needs
   // room.
   run("pragma wal_autocheckpoint = 64");
+  // What is deleted is zeroed: it must not be taken for an entry where a damaged file is read page by page.
+  run("pragma secure_delete = on");
   run("begin immediate");
   run("commit");
 }
@@ -85,10 +88,6 @@ void connection::run(std::string_view sql) {
   const std::string text(sql);
   const int code = sqlite3_exec(handle_.get(), text.c_str(), nullptr, nullptr, nullptr);
   if (code != SQLITE_OK) fail(handle_.get(), code);
-}
-
-std::int64_t connection::last_id() const {
-  return sqlite3_last_insert_rowid(handle_.get());
 }
 
 transaction::~transaction() {

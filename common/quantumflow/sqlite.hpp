@@ -37,7 +37,6 @@ class connection {
   explicit connection(const std::filesystem::path& path);
   void run(std::string_view sql);
   statement prepare(std::string_view sql) { return {handle_.get(), sql}; }
-  std::int64_t last_id() const;
 
  private:
   std::unique_ptr<sqlite3, closer> handle_;
