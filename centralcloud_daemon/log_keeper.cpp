@@ -41,15 +41,20 @@ awaitable<void> log_keeper::pass(postgres::connection& connection, async::stop_t
   }
   const auto segments = co_await quantumflow::rotate(connection, how_);
   for (const auto& each : segments) tell(each);
-  if (std::chrono::steady_clock::now() - expired_at_ >= expiry_interval) co_await expire(connection);
+  if (std::chrono::steady_clock::now() - expired_at_ >= expiry_interval) co_await expire(connection, stop);
 }
 
-awaitable<void> log_keeper::expire(postgres::connection& connection) {
-  const auto expired = co_await quantumflow::expire_instances(connection, how_);
-  expired_at_ = std::chrono::steady_clock::now();
-  for (const auto& each : expired) {
+/// A few pieces a pass, so that the log is looked after in between; the others come with the next.
+awaitable<void> log_keeper::expire(postgres::connection& connection, async::stop_token stop) {
+  constexpr int pieces_a_pass = 4;
+  for (int pieces = 0; pieces < pieces_a_pass && !stop.soft_requested(); ++pieces) {
+    const auto expired = co_await quantumflow::expire_instance(connection, how_);
+    if (!expired) {
+      expired_at_ = std::chrono::steady_clock::now();
+      co_return;
+    }
     log_.warning("instance_expired", "what waited for a silent instance is in the dead-letter queue",
-                 {{"instance", each.instance}, {"dead_letters", each.dead_letters}});
+                 {{"instance", expired->instance}, {"dead_letters", expired->dead_letters}});
   }
 }
 

@@ -25,7 +25,7 @@ class log_keeper {
 
  private:
   boost::asio::awaitable<void> pass(postgres::connection& connection, async::stop_token stop);
-  boost::asio::awaitable<void> expire(postgres::connection& connection);
+  boost::asio::awaitable<void> expire(postgres::connection& connection, async::stop_token stop);
   void tell(const quantumflow::segment_state& segment);
 
   postgres::pool& pool_;

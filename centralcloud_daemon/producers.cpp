@@ -28,6 +28,10 @@ producers::sent producers::publish(postgres::transaction& open, quantumflow::pub
   try {
     const auto id = co_await quantumflow::publish(open, std::move(what));
     co_return id;
+  } catch (const postgres::sql_error& failure) {
+    events_.count(event::publish_failed, "a message could not be published",
+                  {{"queue", queue}, {"error", failure.to_error()}});
+    throw;  // as it is: who handles a message must know the database's failure from the message's
   } catch (const base::failure& failure) {
     failed = failure.get();
   }

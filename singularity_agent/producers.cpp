@@ -28,9 +28,9 @@ producers::answer producers::send(postgres::transaction& in, sending what) {
   try {
     id = co_await quantumflow::publish(in, std::move(publication));
   } catch (const postgres::sql_error& failed) {
-    using postgres::sql_kind;
+    // Whatever else is wrong is the database's, and passes: the message waits for that.
     const auto kind = failed.kind();
-    if (kind == sql_kind::connection_lost || kind == sql_kind::timeout || kind == sql_kind::conflict) throw;
+    if (kind != postgres::sql_kind::invalid_input && kind != postgres::sql_kind::constraint) throw;
     refused = failed.to_error();
   }
   if (refused) {

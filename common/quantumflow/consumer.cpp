@@ -24,6 +24,14 @@ std::chrono::milliseconds with_jitter(std::chrono::milliseconds interval) {
   return std::chrono::milliseconds(static_cast<std::int64_t>(static_cast<double>(interval.count()) * factor(random)));
 }
 
+/// No disk, memory or connections left (classes 53, 57, 58); damaged data, or a catalogue that changes under it (XX); a
+/// plan or statement of before a migration.
+bool is_servers_trouble(const postgres::sql_error& error) {
+  const auto state = error.sqlstate();
+  return error.get().kind == base::error_kind::unavailable || state.starts_with("XX") || state == "0A000" ||
+         state == "26000";
+}
+
 /// Whether an error is the database's and not the message's: then no attempt is counted, and the supervisor starts the
 /// worker again once the database is back.
 bool is_operating_failure(const std::exception_ptr& what) {
@@ -33,13 +41,14 @@ bool is_operating_failure(const std::exception_ptr& what) {
     switch (error.kind()) {
       case postgres::sql_kind::connection_lost:
       case postgres::sql_kind::timeout:
-      case postgres::sql_kind::conflict:
       case postgres::sql_kind::permission:
       case postgres::sql_kind::read_only:
       case postgres::sql_kind::undefined:
         return true;
+      case postgres::sql_kind::conflict:
+        return error.sqlstate() != "40000";  // the handler went on after a statement of its own had failed
       default:
-        return error.get().kind == base::error_kind::unavailable;  // no disk, no memory, no connections left
+        return is_servers_trouble(error);
     }
   } catch (const base::failure& failure) {
     return failure.get().kind == base::error_kind::unavailable || failure.get().kind == base::error_kind::cancelled;
@@ -177,6 +186,7 @@ boost::asio::awaitable<std::size_t> consumer::one_batch(postgres::connection& co
       co_await fail(connection, current);
       co_return 1;
     }
+    if (current.thrown && current.messages.empty()) std::rethrow_exception(current.thrown);
     if (current.committed || current.messages.empty()) co_return current.messages.size();
     cursor = current.cursor;
     const auto size = static_cast<int>(current.messages.size());
@@ -271,7 +281,7 @@ boost::asio::awaitable<consumer::attempt> consumer::try_batch(postgres::connecti
   } catch (...) {
     current.thrown = std::current_exception();
   }
-  if (!current.committed && connection.usable()) co_await transaction.rollback();
+  if (!current.committed && transaction.active() && connection.usable()) co_await transaction.rollback();
   if (current.committed && options_.on_batch && !current.messages.empty())
     options_.on_batch(std::chrono::steady_clock::now() - began);
   if (current.committed && after_) {

@@ -34,20 +34,17 @@ awaitable<std::int64_t> move_laggards(postgres::connection& connection, maintena
   co_return answer.single().get<std::int64_t>("moved");
 }
 
-awaitable<std::vector<expired_instance>> expire_instances(postgres::connection& connection, maintenance_settings how) {
+awaitable<std::optional<expired_instance>> expire_instance(postgres::connection& connection, maintenance_settings how) {
   auto arguments =
       postgres::make_params(static_cast<std::int64_t>(how.instance_expiry.count()), how.lock_timeout.count());
   const auto answer = co_await connection.query(
       "select instance, dead_letters from quantumflow.expire_instances(make_interval(hours => $1::int), $2::int)",
       std::move(arguments), how.statement_limit);
-  std::vector<expired_instance> all;
-  for (const auto& row : answer) {
-    expired_instance each;
-    each.instance = row.get<std::string>("instance");
-    each.dead_letters = row.get<std::int64_t>("dead_letters");
-    all.push_back(std::move(each));
-  }
-  co_return all;
+  if (answer.empty()) co_return std::nullopt;
+  expired_instance expired;
+  expired.instance = answer.single().get<std::string>("instance");
+  expired.dead_letters = answer.single().get<std::int64_t>("dead_letters");
+  co_return expired;
 }
 
 awaitable<void> count_messages(postgres::connection& connection) {

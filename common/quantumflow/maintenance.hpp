@@ -3,6 +3,7 @@
 #include <boost/asio/awaitable.hpp>
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -43,9 +44,10 @@ boost::asio::awaitable<std::vector<segment_state>> rotate(postgres::connection& 
 /// more.
 boost::asio::awaitable<std::int64_t> move_laggards(postgres::connection& connection, maintenance_settings how,
                                                    std::int64_t piece);
-/// Turns what waits for silent instances into dead letters.
-boost::asio::awaitable<std::vector<expired_instance>> expire_instances(postgres::connection& connection,
-                                                                       maintenance_settings how);
+/// Turns what waits for one silent instance into dead letters, up to so many of each of its streams; call again until
+/// it answers none.
+boost::asio::awaitable<std::optional<expired_instance>> expire_instance(postgres::connection& connection,
+                                                                        maintenance_settings how);
 /// Counts what was published since the last time, so that looking at the queues counts no backlog.
 boost::asio::awaitable<void> count_messages(postgres::connection& connection);
 /// Deletes the positions of cursors that newer ones have replaced, and what was taken of backlogs and retries.

@@ -99,17 +99,23 @@ boost::asio::awaitable<void> publisher::flush(batch entries, async::stop_token s
   const auto until = entries.back()->until;
   async::backoff backoff;
   base::error error;
+  bool may_be_there = false;  // of some attempt nobody knows
   for (bool again = true; again;) {
+    bool sent = false;
     try {
-      co_await send(groups);
+      co_await send(groups, sent);
       co_return;
     } catch (const base::failure& failure) {
       error = failure.get();
+      may_be_there = may_be_there || (sent && is_passing(error));
+    } catch (const std::invalid_argument& no_json) {
+      error = base::make_error(base::error_kind::invalid_input, no_json.what());
     }
     again = is_passing(error) && std::chrono::steady_clock::now() < until;
     const auto delay = backoff.next(async::random01());
     if (again) again = co_await stop.sleep_for(delay);
   }
+  if (may_be_there) error.kind = base::error_kind::timeout;
   if (is_passing(error) || entries.size() == 1) {
     for (const auto& each : entries) each->settle(error);
     co_return;
@@ -137,7 +143,7 @@ std::vector<publisher::group> publisher::numbered(const batch& entries) {
 }
 
 /// One statement, which is a transaction of its own.
-boost::asio::awaitable<void> publisher::send(std::vector<group> groups) {
+boost::asio::awaitable<void> publisher::send(std::vector<group> groups, bool& sent) {
   std::string sql = "select ";
   postgres::params arguments;
   for (const auto& each : groups) {
@@ -162,6 +168,7 @@ boost::asio::awaitable<void> publisher::send(std::vector<group> groups) {
     addressed ? arguments.add(recipients) : arguments.add_null();
   }
   auto connection = co_await pool_.acquire();
+  sent = true;
   const auto rows = co_await connection->query(std::move(sql), std::move(arguments));
   for (std::size_t i = 0; i < groups.size(); ++i) {
     const auto ids = rows[0].get<std::vector<std::int64_t>>(i);

@@ -54,7 +54,7 @@ class publisher {
   using batch = std::vector<std::shared_ptr<entry>>;
 
   boost::asio::awaitable<void> flush(batch entries, async::stop_token stop);
-  boost::asio::awaitable<void> send(std::vector<group> groups);
+  boost::asio::awaitable<void> send(std::vector<group> groups, bool& sent);
   std::vector<group> numbered(const batch& entries);
 
   postgres::pool& pool_;

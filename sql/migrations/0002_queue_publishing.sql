@@ -48,7 +48,7 @@ begin
   select c.stream_id, coalesce(n.n, 0), t.upto into of_stream, before, seen
     from quantumflow.cursor c cross join quantumflow.counted t left join quantumflow.stream_count n using (stream_id)
    where c.cursor_id = skip_to_now.cursor_id;
-  start := pg_current_snapshot();
+  start := quantumflow.snapshot_without_own();  -- what this transaction publishes next is for it
   insert into quantumflow.cursor_position (cursor_id, seq, done, backlog_put, backlog_taken, taken)
   select p.cursor_id, p.seq + 1, start, p.backlog_put, p.backlog_taken, p.taken from quantumflow.cursor_position p
    where p.cursor_id = skip_to_now.cursor_id order by p.seq desc limit 1;
@@ -328,7 +328,11 @@ begin
   if coalesce(length(producer), 0) not between 1 and 200 then
     raise exception 'producer: expected 1 to 200 characters' using errcode = 'invalid_parameter_value';
   end if;
-  perform pg_advisory_xact_lock(quantumflow.producer_lock_class(), hashtext(own_name));
+  loop
+    insert into quantumflow.producer values (own_name) on conflict do nothing;
+    perform from quantumflow.producer p where p.producer = own_name for update;
+    exit when found;  -- else it was trimmed in between
+  end loop;
   select * into last from quantumflow.producer_position p
    where p.producer = own_name order by p.producer desc, p.sequence desc limit 1;
   if last.sequence >= publish_once.sequence then
@@ -352,5 +356,8 @@ begin
           and exists (select from quantumflow.producer_position later
                        where later.producer = p.producer and later.sequence > p.sequence));
   get diagnostics trimmed = row_count;
+  delete from quantumflow.producer where producer in (
+    select p.producer from quantumflow.producer p
+     where not exists (select from quantumflow.producer_position s where s.producer = p.producer) for update skip locked);
   return trimmed;
 end $$;

@@ -59,7 +59,7 @@ create function quantumflow.next_retry_at(cursor_id int) returns timestamptz lan
   select min(due_at) from (
     select distinct on (coalesce(r.ordering_key, r.msg_id::text)) r.due_at
       from quantumflow.retry r where r.cursor_id = next_retry_at.cursor_id and r.taken_by is null
-     order by coalesce(r.ordering_key, r.msg_id::text), r.xid, r.msg_id) heads
+     order by coalesce(r.ordering_key, r.msg_id::text), r.place) heads
 $$;
 
 -- Milliseconds until the group has something to take on the queue: 0 now, null when only a publish can bring it.
@@ -117,7 +117,14 @@ begin
   if flag <> 'raised' then
     foreach id in array held loop perform pg_advisory_unlock(quantumflow.wake_lock_class(), id); end loop;
   end if;
-  work_ms := quantumflow.next_work_ms(queue, consumer_group);
+  begin
+    work_ms := quantumflow.next_work_ms(queue, consumer_group);
+  exception when query_canceled or others then  -- the session's locks outlive the statement
+    if flag = 'raised' then
+      foreach id in array held loop perform pg_advisory_unlock(quantumflow.wake_lock_class(), id); end loop;
+    end if;
+    raise;
+  end;
 end $$;
 
 create function quantumflow.get_up(queue text, consumer_group text) returns void language plpgsql as $$
@@ -157,21 +164,25 @@ language plpgsql as $$
 -- One moment for all rows: a clock read for each could find the first of a key not due yet and those behind it due.
 declare asked_at timestamptz := clock_timestamp();
 begin
-  -- Rows taken by a committed transaction are done with (those of a running or aborted one do not look taken to us).
+  -- Rows taken by a committed transaction are done with (those of a running or aborted one do not look taken to us). What
+  -- trim_positions() is deleting is not waited for.
   delete from quantumflow.retry r
-   where r.cursor_id = take_due_retries.cursor_id and r.taken_by is not null and r.taken_by <> pg_current_xact_id();
+   where r.cursor_id = take_due_retries.cursor_id and (r.xid, r.msg_id) in (
+     select t.xid, t.msg_id from quantumflow.retry t
+      where t.cursor_id = take_due_retries.cursor_id and t.taken_by is not null and t.taken_by <> pg_current_xact_id()
+        for update skip locked);
   return query
     with turns as (
-      select r.xid, r.msg_id, r.taken_by, max(r.due_at) over (partition by coalesce(r.ordering_key, r.msg_id::text)
-                                                              order by r.xid, r.msg_id) as turn_at
+      select r.xid, r.msg_id, r.place, r.taken_by, max(r.due_at) over (partition by coalesce(r.ordering_key, r.msg_id::text)
+                                                                       order by r.place) as turn_at
         from quantumflow.retry r where r.cursor_id = take_due_retries.cursor_id),
     due as (select t.xid, t.msg_id from turns t where t.turn_at <= asked_at and t.taken_by is null
-             order by t.xid, t.msg_id limit take_due_retries.max),
+             order by t.place limit take_due_retries.max),
     taken as (
       update quantumflow.retry r set taken_by = pg_current_xact_id() from due
        where r.cursor_id = take_due_retries.cursor_id and r.xid = due.xid and r.msg_id = due.msg_id
       returning r.*)
-    select t.msg_id, t.body, t.enqueued_at, t.attempts, t.cursor_id from taken t order by t.xid, t.msg_id;
+    select t.msg_id, t.body, t.enqueued_at, t.attempts, t.cursor_id from taken t order by t.place;
 end $$;
 
 -- ── Reading the log ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -241,6 +252,7 @@ language sql as $$
     select (c).cursor_id, t.xid, t.msg_id, quantumflow.payload_of(t.body) #>> key_path, t.enqueued_at, t.body, 0, '-infinity'
       from quantumflow.read_part(part, c, park.stream_id, b, win, max) t
      where quantumflow.payload_of(t.body) #>> key_path = any (waiting_keys)
+     order by t.seq, t.xid, t.msg_id
     returning msg_id)
   select coalesce(array_agg(p.msg_id), '{}') from parked p
 $$;

@@ -15,6 +15,10 @@ begin
     select * into r from quantumflow.retry t
      where t.cursor_id = hand.cursor_id and t.msg_id = set_aside.message_id and t.taken_by = pg_current_xact_id();
     if found then return r; end if;
+    if exists (select from quantumflow.dead_letter d where d.msg_id = set_aside.message_id and d.cursor_id = hand.cursor_id
+                 and d.written_in = pg_current_xact_id()) then
+      raise exception 'message_id: message % is settled already', message_id using errcode = 'invalid_parameter_value';
+    end if;
     -- The batch lies between the position before and the one after it.
     insert into quantumflow.retry (cursor_id, xid, msg_id, ordering_key, enqueued_at, body, attempts, due_at, taken_by)
     select c.cursor_id, m.xid, m.msg_id, quantumflow.payload_of(m.body) #>> q.ordering_key, m.enqueued_at, m.body, 0, clock_timestamp(),
@@ -23,6 +27,7 @@ begin
       join quantumflow.stream s using (stream_id) join quantumflow.queue q on q.queue_id = c.queue_id
       join quantumflow.cursor_position before on before.cursor_id = c.cursor_id and before.seq = hand.seq
       join quantumflow.cursor_position after on after.cursor_id = c.cursor_id and after.seq = hand.seq + 1
+                                            and after.written_in = pg_current_xact_id()
       cross join lateral (
         select l.xid, l.msg_id, l.enqueued_at, l.body from quantumflow.message l
          where after.backlog_taken = before.backlog_taken

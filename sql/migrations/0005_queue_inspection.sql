@@ -154,8 +154,13 @@ begin
   with back as (delete from quantumflow.dead_letter d where d.id = retry_dlq_message.id or d.msg_id = retry_dlq_message.id
                 returning d.*),
   again as (
-    insert into quantumflow.retry (cursor_id, xid, msg_id, ordering_key, enqueued_at, body, attempts, due_at, errors)
-    select b.cursor_id, b.xid, b.msg_id, b.ordering_key, b.enqueued_at, b.body, 0, clock_timestamp(), b.errors from back b
+    insert into quantumflow.retry (cursor_id, xid, msg_id, ordering_key, enqueued_at, body, attempts, due_at, errors, place)
+    select b.cursor_id, b.xid, b.msg_id, b.ordering_key, b.enqueued_at, b.body, 0, clock_timestamp(), b.errors,
+           -- It was there before those of its key that wait.
+           coalesce((select min(w.place) - 1 from quantumflow.retry w
+                      where w.cursor_id = b.cursor_id and w.ordering_key = b.ordering_key),
+                    nextval(pg_get_serial_sequence('quantumflow.retry', 'place')))
+      from back b
     returning retry.cursor_id, retry.msg_id),
   noted as (
     insert into quantumflow.operator_action (action, cursor_id, message_id)

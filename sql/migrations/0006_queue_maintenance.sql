@@ -15,13 +15,18 @@ begin
              from quantumflow.cursor_position p group by p.cursor_id having count(*) > 1
   loop
     if c.backlog_taken > 0 then
-      delete from quantumflow.backlog k where k.cursor_id = c.cursor_id and k.seq <= c.backlog_taken;
+      delete from quantumflow.backlog k
+       where k.cursor_id = c.cursor_id and k.seq in (select t.seq from quantumflow.backlog t
+              where t.cursor_id = c.cursor_id and t.seq <= c.backlog_taken order by t.seq limit 100000);
     end if;
     delete from quantumflow.cursor_position p where p.cursor_id = c.cursor_id and p.seq < c.newest;
     get diagnostics n = row_count;
     trimmed := trimmed + n;
   end loop;
-  delete from quantumflow.retry r where r.taken_by is not null and r.taken_by <> coalesce(pg_current_xact_id_if_assigned(), '0');
+  -- Not waiting for takers that are at the same: each of them may wait for the other.
+  delete from quantumflow.retry r where (r.cursor_id, r.xid, r.msg_id) in (
+    select t.cursor_id, t.xid, t.msg_id from quantumflow.retry t
+     where t.taken_by is not null and t.taken_by <> coalesce(pg_current_xact_id_if_assigned(), '0') for update skip locked);
   delete from quantumflow.crash_note n where n.noted_at < clock_timestamp() - interval '7 days';
   return trimmed + quantumflow.trim_producers() + quantumflow.trim_effects();
 end $$;
@@ -122,7 +127,8 @@ declare
   moved int := 0;
 begin
   perform quantumflow.check_isolation('move_laggards');
-  if not pg_try_advisory_xact_lock(quantumflow.rotation_lock_class(), 1) then return 0; end if;
+  perform from quantumflow.upkeep u where u.task = 'backlogs' for update skip locked;
+  if not found then return 0; end if;
   perform set_config('lock_timeout', lock_timeout_ms || 'ms', true);
   for r in select distinct on (u.stream_id, u.cursor_id) u.* from quantumflow.segment g
              cross join lateral quantumflow.readers_of_segment(g.segment) u
@@ -226,7 +232,8 @@ declare
   old record;
 begin
   perform quantumflow.check_isolation('rotate');
-  if not pg_try_advisory_xact_lock(quantumflow.rotation_lock_class(), 0) then return; end if;
+  perform from quantumflow.upkeep u where u.task = 'rotate' for update skip locked;
+  if not found then return; end if;
   now_at := pg_sequence_last_value('quantumflow.current_segment');
   next_one := (now_at + 1) % 3;
   perform set_config('lock_timeout', lock_timeout_ms || 'ms', true);
@@ -236,7 +243,7 @@ begin
   perform set_config('lock_timeout', old_timeout, true);
   if exists (select from quantumflow.segment g
               where g.segment = now_at and pg_relation_size(format('quantumflow.message_%s', now_at)) > 0
-                and (g.opened_at <= clock_timestamp() - rotate.after
+                and (coalesce(g.opened_at, '-infinity') <= clock_timestamp() - rotate.after
                      or pg_total_relation_size(format('quantumflow.message_%s', now_at)) >= rotate.max_bytes))
      and exists (select from quantumflow.segment g where g.segment = next_one and g.closed_at is null) then
     update quantumflow.segment g set opened_at = clock_timestamp() where g.segment = next_one;
@@ -265,12 +272,14 @@ $$;
 
 -- Instances that took nothing for so long although something waited all the while. One that has nothing to read is not
 -- silent: there is nothing to tell it from a dead one, and nothing is kept for it.
-create function quantumflow.silent_instances(silent_for interval) returns setof text language sql stable as $$
+create function quantumflow.silent_instances(silent_for interval, only_one text default null) returns setof text
+language sql stable as $$
   select c.consumer_group
     from quantumflow.cursor c join quantumflow.stream s using (stream_id)
     cross join lateral (select p.* from quantumflow.cursor_position p where p.cursor_id = c.cursor_id
                          order by p.cursor_id desc, p.seq desc limit 1) p
    where (s.lane is null or c.consumer_group = quantumflow.unclaimed()) and c.retired_at is null
+     and (only_one is null or c.consumer_group = only_one)
    group by c.consumer_group
   having max(p.taken_at) <= clock_timestamp() - silent_for
      and bool_or(exists (select from quantumflow.backlog k
@@ -281,74 +290,88 @@ create function quantumflow.silent_instances(silent_for interval) returns setof 
                                and r.due_at > '-infinity' and r.due_at <= clock_timestamp() - silent_for))
 $$;
 
--- Moves all that waits for one cursor to the dead letters; null when somebody has it in hand.
-create function quantumflow.bury_waiting(cursor_id int, stream_id int, error text) returns bigint language plpgsql as $$
+-- Moves up to max messages that wait for one cursor to the dead letters, oldest first; fewer than max: there are no more.
+create function quantumflow.bury_waiting(cursor_id int, stream_id int, error text, max int) returns bigint language plpgsql as $$
 declare
-  piece constant int := 10000;
-  moved int;
   key_path text[];
   why jsonb := jsonb_build_array(jsonb_build_object(
     'at', to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), 'error', error));
+  p quantumflow.cursor_position;
   from_backlog bigint;
   from_retry bigint;
 begin
-  loop
-    moved := quantumflow.move_to_backlog(bury_waiting.cursor_id, bury_waiting.stream_id, piece);
-    if moved is null then return null; end if;
-    exit when moved < piece;
-  end loop;
+  perform quantumflow.move_to_backlog(bury_waiting.cursor_id, bury_waiting.stream_id, bury_waiting.max);
   select q.ordering_key into key_path from quantumflow.stream s join quantumflow.queue q using (queue_id)
    where s.stream_id = bury_waiting.stream_id;
+  select * into p from quantumflow.cursor_position t where t.cursor_id = bury_waiting.cursor_id order by t.seq desc limit 1;
   insert into quantumflow.dead_letter (cursor_id, xid, msg_id, ordering_key, enqueued_at, body, attempts, reason, errors)
   select k.cursor_id, k.xid, k.msg_id, quantumflow.payload_of(k.body) #>> key_path, k.enqueued_at, k.body, 0, 'recipient_expired', why
     from quantumflow.backlog k
-   where k.cursor_id = bury_waiting.cursor_id
-     and k.seq > (select max(p.backlog_taken) from quantumflow.cursor_position p where p.cursor_id = bury_waiting.cursor_id)
-   order by k.seq;
+   where k.cursor_id = bury_waiting.cursor_id and k.seq > p.backlog_taken order by k.seq limit bury_waiting.max;
   get diagnostics from_backlog = row_count;
-  delete from quantumflow.backlog k where k.cursor_id = bury_waiting.cursor_id;
-  insert into quantumflow.cursor_position (cursor_id, seq, done, backlog_put, backlog_taken, taken, taken_at)
-  select p.cursor_id, p.seq + 1, p.done, p.backlog_put, p.backlog_put, p.taken + from_backlog, p.taken_at
-    from quantumflow.cursor_position p where p.cursor_id = bury_waiting.cursor_id order by p.seq desc limit 1;
+  delete from quantumflow.backlog k where k.cursor_id = bury_waiting.cursor_id and k.seq <= p.backlog_taken + from_backlog;
+  insert into quantumflow.cursor_position (cursor_id, seq, done, win, pos_xid, pos_id, backlog_put, backlog_taken, taken, taken_at)
+  values (p.cursor_id, p.seq + 1, p.done, p.win, p.pos_xid, p.pos_id, p.backlog_put, p.backlog_taken + from_backlog,
+          p.taken + from_backlog, p.taken_at);
   with gone as (
-    delete from quantumflow.retry r where r.cursor_id = bury_waiting.cursor_id and r.taken_by is null returning r.*)
+    delete from quantumflow.retry r
+     where r.cursor_id = bury_waiting.cursor_id and (r.xid, r.msg_id) in (
+       select t.xid, t.msg_id from quantumflow.retry t where t.cursor_id = bury_waiting.cursor_id and t.taken_by is null
+        order by t.place limit bury_waiting.max - from_backlog) returning r.*)
   insert into quantumflow.dead_letter (cursor_id, xid, msg_id, ordering_key, enqueued_at, body, attempts, reason, errors)
   select g.cursor_id, g.xid, g.msg_id, g.ordering_key, g.enqueued_at, g.body, g.attempts, 'recipient_expired', g.errors || why
-    from gone g order by g.xid, g.msg_id;
+    from gone g order by g.place;
   get diagnostics from_retry = row_count;
   return from_backlog + from_retry;
 end $$;
 
--- What waits for a silent instance becomes dead letters, and what is on a queue that nobody has ever read. Broadcasts are not kept for it any more until it subscribes or
--- takes again; what is sent to it alone still is, for as long.
-create function quantumflow.expire_instances(silent_for interval default '7 days', lock_timeout_ms int default 100)
+-- Keeps takers of all cursors of the instance out until this transaction ends. False: one of them is at work, or it is not silent.
+create function quantumflow.hold_silent(instance text, silent_for interval) returns boolean language plpgsql as $$
+begin
+  perform pg_advisory_xact_lock(quantumflow.cursor_lock_class(), each.cursor_id)
+     from (select c.cursor_id from quantumflow.cursor c where c.consumer_group = instance order by c.cursor_id) each;
+  -- It may have come back while others were looked after.
+  return exists (select from quantumflow.silent_instances(silent_for, instance));
+exception when lock_not_available then
+  return false;
+end $$;
+
+-- What waits for a silent instance becomes dead letters, and what is on a queue that nobody has ever read. Broadcasts are not kept
+-- for it any more until it subscribes or takes again; what is sent to it alone still is, for as long. One instance a call, and at
+-- most max messages of each of its streams: call again while it answers one.
+create function quantumflow.expire_instances(silent_for interval default '7 days', lock_timeout_ms int default 100,
+                                             max int default 50000)
 returns table (instance text, dead_letters bigint) language plpgsql as $$
 #variable_conflict use_column
 declare
   old_timeout text := current_setting('lock_timeout');
+  silent text;
   c record;
   buried bigint;
 begin
   perform quantumflow.check_isolation('expire_instances');
-  if not pg_try_advisory_xact_lock(quantumflow.rotation_lock_class(), 1) then return; end if;
+  perform from quantumflow.upkeep u where u.task = 'backlogs' for update skip locked;
+  if not found then return; end if;
   perform set_config('lock_timeout', lock_timeout_ms || 'ms', true);
-  for instance in select * from quantumflow.silent_instances(silent_for) loop
+  for silent in select * from quantumflow.silent_instances(silent_for) loop
+    continue when not quantumflow.hold_silent(silent, silent_for);
+    instance := silent;
     dead_letters := 0;
     for c in select t.cursor_id, t.stream_id, s.recipient from quantumflow.cursor t join quantumflow.stream s using (stream_id)
-              where t.consumer_group = instance and (s.lane is null or instance = quantumflow.unclaimed())
+              where t.consumer_group = silent and (s.lane is null or silent = quantumflow.unclaimed())
                 and t.retired_at is null order by t.cursor_id
     loop
       buried := quantumflow.bury_waiting(c.cursor_id, c.stream_id,
-                                         case when instance = quantumflow.unclaimed()
+                                         case when silent = quantumflow.unclaimed()
                                               then format('nobody subscribed to the queue for %s', silent_for)
-                                              else format('the instance took nothing for %s', silent_for) end);
-      if buried is null then continue; end if;  -- at work after all
+                                              else format('the instance took nothing for %s', silent_for) end, expire_instances.max);
       dead_letters := dead_letters + buried;
-      if c.recipient is null and instance <> quantumflow.unclaimed() then
+      if c.recipient is null and silent <> quantumflow.unclaimed() and buried < expire_instances.max then
         update quantumflow.cursor t set retired_at = clock_timestamp() where t.cursor_id = c.cursor_id;
       end if;
     end loop;
     return next;
+    exit;
   end loop;
   perform set_config('lock_timeout', old_timeout, true);
 end $$;

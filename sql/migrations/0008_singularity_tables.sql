@@ -116,6 +116,9 @@ create table singularity.sample (
 create index on singularity.sample (proposal_id, sample_id);  -- the story of one
 create index on singularity.sample (instance_id, sample_id) where message_id is null and problem is null;  -- to report
 
+-- A row for each proposal with samples, locked by who takes one.
+create table singularity.sample_turn (proposal_id text primary key references singularity.proposal);
+
 -- The latest metrics that agents of a type told; they go out with the samples of that type's watched changes.
 create table singularity.agent_metrics (
   instance_id text not null,

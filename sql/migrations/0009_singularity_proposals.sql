@@ -157,9 +157,12 @@ $$;
 
 -- One at a time takes samples of a proposal, until its transaction ends: they are numbered in the order in which they become
 -- visible, so that none can go out behind a later one. Not the proposal's row: a replay takes samples of many in the order of the
--- spool, and must not wait for batches that lock rows in another one.
+-- spool, and must not wait for batches that lock rows in another one. Rejected: an advisory lock, which any other instance's role
+-- could take, and hold up a rollback with it.
 create function singularity.sample_in_order(proposal_id text) returns void language sql as $$
-  select pg_advisory_xact_lock(1902675, hashtext(sample_in_order.proposal_id))
+  insert into singularity.sample_turn
+  select p.proposal_id from singularity.proposal p where p.proposal_id = sample_in_order.proposal_id on conflict do nothing;
+  select from singularity.sample_turn t where t.proposal_id = sample_in_order.proposal_id for update
 $$;
 
 -- Keeps a sample of a proposal's metrics for the reporter; returns its id, null for an unknown proposal.

@@ -47,11 +47,14 @@ language plpgsql as $$
 declare held singularity.running_agent;
 begin
   perform quantumflow.check_instance(instance);
-  insert into singularity.running_agent as r (instance_id, run, holder, backend_pid)
-  values (instance, claim_instance.run, left(claim_instance.holder, 400), case when listening then pg_backend_pid() end)
-  on conflict on constraint running_agent_pkey do nothing;
-  if found then return null; end if;
-  select * into held from singularity.running_agent r where r.instance_id = instance for update;
+  loop
+    insert into singularity.running_agent as r (instance_id, run, holder, backend_pid)
+    values (instance, claim_instance.run, left(claim_instance.holder, 400), case when listening then pg_backend_pid() end)
+    on conflict on constraint running_agent_pkey do nothing;
+    if found then return null; end if;
+    select * into held from singularity.running_agent r where r.instance_id = instance for update;
+    exit when found;  -- else it was released in between
+  end loop;
   if held.run <> claim_instance.run and held.renewed_at > clock_timestamp() - lease_ms * interval '1 millisecond'
      and (held.backend_pid is null or exists (select from pg_stat_activity a where a.pid = held.backend_pid)) then
     return format('%s, since %s', held.holder, singularity.rfc3339(held.since));

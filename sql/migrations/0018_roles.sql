@@ -100,7 +100,14 @@ create function quantumflow.unenroll(instance_id text) returns text language plp
 declare role text := quantumflow.enrolled_role(instance_id);
 begin
   delete from quantumflow.instance_role r where r.instance_id = unenroll.instance_id;
-  execute format('drop role %I', role);
+  execute format('alter role %I nologin password null', role);
+  begin
+    execute format('drop role %I', role);
+  exception when dependent_objects_still_exist then
+    -- It has made something for itself, a large object for example. What is left of it cannot log in, and is nobody here;
+    -- enrolled again, the instance gets it back.
+    execute format('revoke singularity_agent from %I', role);
+  end;
   perform centralcloud.audit(session_user, 'unenroll', null, jsonb_build_object('instance_id', unenroll.instance_id, 'role', role));
   return role;
 end $$;

@@ -76,3 +76,19 @@ select expect(take_some('gone'), '5', 'and retried by hand');
 commit;
 select expect((select retired_at is null from cursor c join stream using (stream_id) join queue q on q.queue_id = c.queue_id
                 where q.name = 'voting_requests_queue' and consumer_group = 'gone'), true, 'a reader as before');
+
+-- In pieces, each a call of its own, one instance after the other; it is retired with the last.
+select publish_some(11, 17) \gset
+begin;
+select expect(take_some('alive') || take_some('idle') is not null, true, 'the others have read it');
+commit;
+select public.to_backlog() \gset
+select public.age('8 days') \gset
+select expect((select (instance, dead_letters)::text from expire_instances('7 days', 100, 3)), '(gone,3)', 'three');
+select expect((select (instance, dead_letters)::text from expire_instances('7 days', 100, 3)), '(gone,3)', 'three more');
+select expect((select (instance, dead_letters)::text from expire_instances('7 days', 100, 3)), '(gone,1)', 'the last');
+select expect((select count(*) from expire_instances('7 days', 100, 3)), 0::bigint, 'none is left');
+select expect((select string_agg(payload ->> 'n', ' ' order by message_id) from list_dlq_messages() where consumer_group = 'gone' and (payload ->> 'n')::int between 11 and 17),
+              '11 12 13 14 15 16 17', 'all of them, in order');
+select expect((select retired_at is not null from cursor c join queue q on q.queue_id = c.queue_id
+                where q.name = 'voting_requests_queue' and consumer_group = 'gone'), true, 'retired');

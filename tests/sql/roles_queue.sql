@@ -42,8 +42,8 @@ select refused($$select quantumflow.wake_channels('rollback_triggers_queue', 'be
 begin;
 select set_config('quantumflow.in_hand', :'beta_hand', true) as ok \gset
 savepoint forged;
-select refused(format('select quantumflow.fail(%s, ''forged'')', :beta_message), 'this is no message of instance "alpha"');
-select refused(format('select quantumflow.reject(%s, ''forged'')', :beta_message), 'this is no message of instance "alpha"');
+select raises(format('select quantumflow.fail(%s, ''forged'')', :beta_message), 'was not taken in this transaction');
+select raises(format('select quantumflow.reject(%s, ''forged'')', :beta_message), 'was not taken in this transaction');
 rollback;
 
 -- Seeing: its own only; the queues' depths are everybody's.

@@ -1,6 +1,7 @@
 #include <catch2/catch.hpp>
 
 #include "common/messages/queues.hpp"
+#include "common/postgres/error.hpp"
 #include "tests/integration/singularity/agent_fixture.hpp"
 #include "tests/support/results.hpp"
 
@@ -81,7 +82,7 @@ TEST_CASE("producers: metrics, patterns and votes are published in the format of
 
 TEST_CASE("producers: what the database refuses is an error that says why, and is counted") {
   agent_fixture with("agent_out_refused");
-  with.psql("drop function quantumflow.publish(text, text, text, text)");
+  with.psql("update quantumflow.queue set max_payload_bytes = 10");
   const auto work = [&](postgres::transaction& in) -> boost::asio::awaitable<base::result<base::message_id>> {
     auto sent = co_await with.out.propose_for_consensus(in, some_proposal());
     co_await in.rollback();
@@ -89,7 +90,7 @@ TEST_CASE("producers: what the database refuses is an error that says why, and i
   };
   const auto refused = with.in_transaction(work);
   REQUIRE(!refused);
-  CHECK_THAT(refused.error().message, Catch::Contains("quantumflow.publish"));
+  CHECK_THAT(refused.error().message, Catch::Contains("payload: expected at most 10 bytes"));
   CHECK(with.events.counted(telemetry::event::publish_failed) == 1);
   CHECK(with.events.counted(telemetry::event::proposal_published) == 0);
 }
@@ -98,9 +99,29 @@ TEST_CASE("producers: metrics that cannot be published fail nothing and are set 
   agent_fixture with("agent_out_metrics");
   with.approve("p1");
   REQUIRE(with.execute());
-  with.psql("alter function quantumflow.publish(text, text, text, text) rename to away");
+  with.psql("update quantumflow.queue set max_payload_bytes = 10");
   with.report_all();
   CHECK(with.status("p1") == "applied");
-  CHECK(with.ask("select count(*) from singularity.sample where problem like '%publish%'") == "2");
+  CHECK(with.ask("select count(*) from singularity.sample where problem like '%payload%'") == "2");
   CHECK(with.events.counted(telemetry::event::publish_failed) == 2);
+}
+
+TEST_CASE("producers: metrics wait for a database that cannot take them for the moment, and go out then") {
+  agent_fixture with("agent_out_waits");
+  with.approve("p1");
+  REQUIRE(with.execute());
+  const auto report = [&] { test::run(with.io, with.reporter.report_batch()); };
+  const std::string publish = "alter function quantumflow.publish(text, text, text, text) rename to ";
+  with.psql(publish + "away");
+  CHECK_THROWS_AS(report(), postgres::sql_error);
+  with.psql("alter function quantumflow.away(text, text, text, text) rename to publish");
+  with.psql(
+      "create function public.no_memory() returns trigger language plpgsql as $$ "
+      "begin raise 'out of memory' using errcode = '53200'; end $$; "
+      "create trigger no_memory before insert on quantumflow.message_0 execute function public.no_memory()");
+  CHECK_THROWS_AS(report(), postgres::sql_error);
+  with.psql("drop function public.no_memory cascade");
+  with.report_all();
+  CHECK(with.ask("select count(*) filter (where message_id is not null), count(problem) from singularity.sample") ==
+        "2|0");
 }
