@@ -76,9 +76,32 @@ users_and_directories_are_valid() {
 # Blocks marked sh are run by tests (tests/run.sh package, image, quickstart); what a typing error breaks is found here already.
 pages_parse() {
   local page bad=0
-  for page in README.md deploy/*.md deploy/*/README.md; do
+  for page in README.md config/README.md deploy/*.md deploy/*/README.md; do
     blocks_of "$page" sh | bash -n || { echo "$page"; bad=1; }
   done
+  return $bad
+}
+
+# Whose blocks a test runs or reads; the test names the page. A block without a mark is a picture, or is run by the test that is its subject.
+read_by='README.md sh tests/system/quickstart.sh
+common/messages/README.md json tests/unit/messages/every_message.cpp
+config/README.md sh tests/system/config_test.cpp
+deploy/README.md sh tests/system/package/run.sh
+deploy/docker/README.md sh tests/system/package/image.sh
+deploy/high_availability.md ini tests/system/pooler_test.cpp
+deploy/high_availability.md sh tests/system/failover/cluster.sh
+deploy/high_availability.md sql tests/system/pooler_test.cpp
+deploy/high_availability.md yaml tests/system/failover/cluster.sh
+deploy/monitoring.md sh tests/system/package/run.sh
+deploy/monitoring.md yaml tests/checks.sh
+deploy/runbook.md sh tests/system/package/run.sh
+deploy/systemd/README.md ini tests/system/package/run.sh'
+blocks_are_read() {
+  local page language test bad=0
+  while read -r page language test; do
+    grep -qF "$page" "$test" || { echo "$test does not name $page"; bad=1; }
+  done <<< "$read_by"
+  diff <(cut -d' ' -f1,2 <<< "$read_by") <(grep -ro --include='*.md' --exclude-dir='build*' --exclude-dir='.*' '^```[a-z]\+$' -- * | sed 's/:```/ /' | LC_ALL=C sort -u) || bad=1
   return $bad
 }
 
@@ -119,5 +142,6 @@ check "systemd: units are sealed off" units_are_tight
 check "systemd: users and directories can be made" users_and_directories_are_valid
 check "pages: every link leads somewhere" ./tests/links.sh .
 check "pages: the shell reads every block marked sh" pages_parse
+check "pages: every marked block is run or read by a test" blocks_are_read
 
 summary
