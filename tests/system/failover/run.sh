@@ -2,7 +2,7 @@
 # Kills the primary of a real two-node Patroni cluster (etcd, synchronous replication) under a real fleet, then has it lead again by a planned
 # switchover, and shows that every acknowledged publish is there once and each accepted proposal is decided and applied once. Prints how long
 # writes were away each time.
-#   tests/system/failover/run.sh      1 to 2 minutes; works as root (the servers then run as postgres) or as a user
+#   tests/system/failover/run.sh      about 2 minutes; works as root (the servers then run as postgres) or as a user
 # Needs build/bin (or FLEET_BIN_DIR) and `deploy/install-deps.sh --failover`. All on loopback, in a directory of its own.
 # Last line: the checks, counted as tests/run.sh counts cases; exit 1 where one failed.
 set -euo pipefail

@@ -52,6 +52,8 @@ else
   cache=$(ccache -k cache_dir 2> /dev/null) && [[ -d $cache ]] && mkdir -p "$machine/root/root/.cache/ccache" &&
     mount --bind "$cache" "$machine/root/root/.cache/ccache"
   run_stage build "$machine/root" || fail "stage build"
+  # What install-deps.sh has installed is also all that deploy/README.md makes the Debian package with.
+  in_root "$machine/root" sh -c 'cd /src/build && cpack -G DEB && ls fleet-control_*_amd64.deb' > "$machine/run.log" 2>&1 || { tail "$machine/run.log"; fail "cpack"; }
   umount "$machine/root/root/.cache/ccache" 2> /dev/null
   cp -a "$machine/root/installed" "$machine/installed" && installed=$machine/installed
   remove_layer && make_layer && cp -L /etc/resolv.conf "$machine/root/etc/" || fail "no second root"
