@@ -15,6 +15,7 @@ packages=(
   libpq-dev libfmt-dev libspdlog-dev prometheus-cpp-dev libsystemd-dev libsqlite3-dev libssl-dev catch2
   postgresql-15 postgresql-client-15
   git ca-certificates curl jq util-linux procps
+  dpkg-dev file # cpack asks them what the Debian package depends on
 )
 test_packages=(clang-format shellcheck systemd pgbouncer chromium chromium-driver libfaketime)
 package_packages=(debootstrap lintian docker-compose python3-yaml)

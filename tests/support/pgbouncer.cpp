@@ -16,6 +16,34 @@ namespace {
 
 constexpr const char* looking_up_password = "looks-up-roles";
 
+/// What a page has between "```LANGUAGE" and "```".
+std::string block_of(const std::string& page, const std::string& language) {
+  return shell(fmt::format("awk -v fence='```{}' '$0 == fence {{ on = 1; next }} /^```$/ {{ on = 0 }} on' '{}'",
+                           language, page));
+}
+
+void replace(std::string& in, const std::string& what, const std::string& by) {
+  const auto at = in.find(what);
+  if (at == std::string::npos) throw std::runtime_error("the page has no \"" + what + "\"");
+  in.replace(at, what.size(), by);
+}
+
+/// As the page says; in the template, so that each database made from now on has it.
+void make_lookup_of(const std::string& page, const private_postgres& server) {
+  if (server.psql("select to_regrole('pgbouncer') is null") != "t") return;
+  auto sql = block_of(page, "sql");
+  replace(sql, "'…'", fmt::format("'{}'", looking_up_password));
+  server.psql(sql, "template1");
+}
+
+std::string settings_of(const std::string& page, const std::string& users, int server_port) {
+  auto settings = block_of(page, "ini");
+  replace(settings, "fleet = host=10.0.0.5 port=5432", fmt::format("* = host=127.0.0.1 port={}", server_port));
+  replace(settings, "/etc/pgbouncer/users", users);
+  replace(settings, "verify-full", "disable");
+  return settings;
+}
+
 /// The role that asks for other roles' secrets, here in every database.
 void make_lookup_role(const private_postgres& server) {
   server.psql(
@@ -24,22 +52,34 @@ void make_lookup_role(const private_postgres& server) {
                   looking_up_password));
 }
 
+std::string own_settings(const std::string& users, int server_port) {
+  return fmt::format(
+      "[databases]\n* = host=127.0.0.1 port={}\n"
+      "[pgbouncer]\npool_mode = transaction\ndefault_pool_size = 2\nmax_client_conn = 1000\n"
+      "auth_type = scram-sha-256\nauth_file = {}\nauth_user = pgbouncer\n"
+      "auth_query = select rolname, rolpassword from pg_catalog.pg_authid where rolname = $1 and rolcanlogin\n"
+      "server_tls_sslmode = disable\n",
+      server_port, users);
+}
+
 }  // namespace
 
-pgbouncer::pgbouncer(const private_postgres& before, int pool_size) : port_(free_port()) {
-  make_lookup_role(before);
+pgbouncer::pgbouncer(const private_postgres& before, const std::string& page) : port_(free_port()) {
   std::string pattern = (std::filesystem::temp_directory_path() / "fleet_pgbouncer_XXXXXX").string();
   if (::mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("cannot make " + pattern);
   directory_ = pattern;
-  std::ofstream(directory_ + "/users") << fmt::format("\"pgbouncer\" \"{}\"\n", looking_up_password);
-  std::ofstream(directory_ + "/pgbouncer.ini") << fmt::format(
-      "[databases]\n* = host=127.0.0.1 port={}\n"
-      "[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {}\nunix_socket_dir =\n"
-      "pool_mode = transaction\ndefault_pool_size = {}\nmax_client_conn = 1000\n"
-      "auth_type = scram-sha-256\nauth_file = {}/users\nauth_user = pgbouncer\n"
-      "auth_query = select rolname, rolpassword from pg_catalog.pg_authid where rolname = $1 and rolcanlogin\n"
-      "server_tls_sslmode = disable\n",
-      before.port(), port_, pool_size, directory_);
+  const auto users = directory_ + "/users";
+  std::string settings;
+  if (page.empty()) {
+    make_lookup_role(before);
+    settings = own_settings(users, before.port());
+  } else {
+    make_lookup_of(page, before);
+    settings = settings_of(page, users, before.port());
+  }
+  std::ofstream(users) << fmt::format("\"pgbouncer\" \"{}\"\n", looking_up_password);
+  std::ofstream(directory_ + "/pgbouncer.ini")
+      << settings << fmt::format("\nlisten_addr = 127.0.0.1\nlisten_port = {}\nunix_socket_dir =\n", port_);
   const auto launcher = before.launcher();
   if (!before.user().empty()) shell("chown -R " + before.user() + " '" + directory_ + "'");
   std::vector<std::string> arguments(launcher.begin() + 1, launcher.end());

@@ -12,8 +12,10 @@ class daemon_process;
 /// Ends with the object. As root it runs as the server's user. Failures throw std::runtime_error with its log.
 class pgbouncer {
  public:
-  /// `pool_size`: the server's connections a role and database.
-  explicit pgbouncer(const private_postgres& before, int pool_size = 2);
+  /// `page`: one whose `ini` block has the settings and whose `sql` block has the lookup, used but for places, the
+  /// password and TLS. Superusers cannot log in then, and only databases that are made afterwards have the lookup.
+  /// Empty: settings of its own, with which every role can log in to every database.
+  explicit pgbouncer(const private_postgres& before, const std::string& page = {});
   ~pgbouncer();
   pgbouncer(const pgbouncer&) = delete;
   pgbouncer& operator=(const pgbouncer&) = delete;

@@ -26,7 +26,8 @@ TEST_CASE("config: the page of all settings is what the daemons print") {
 TEST_CASE("config: the page's own command makes the page and the examples") {
   const auto made = shell(fmt::format(
       "d=$(mktemp -d) && cp -r '{}/config' $d && mkdir $d/build && ln -s \"$(dirname '{}')\" $d/build/bin && cd $d && "
-      "awk '/^```$/ {{n++; next}} n == 1' config/README.md > commands && sh commands && diff -r config '{}/config' && "
+      "awk '/^```sh$/ {{on = 1; next}} /^```$/ {{on = 0}} on' config/README.md > commands && sh commands && diff -r "
+      "config '{}/config' && "
       "wc -l < commands; rm -rf $d",
       FLEET_SOURCE_DIR, daemon_binary("centralcloud_daemon"), FLEET_SOURCE_DIR));
   CHECK(made == "2");

@@ -1,5 +1,5 @@
-// A fleet whose daemons reach the database through PgBouncer in transaction mode: the whole loop works, with a few
-// server connections.
+// A fleet whose daemons reach the database through PgBouncer as deploy/high_availability.md sets it up: the whole loop
+// works, with a few server connections.
 #include <catch2/catch.hpp>
 
 #include "tests/support/daemons.hpp"
@@ -10,6 +10,8 @@ using namespace fleet::test;
 using settings_map = std::map<std::string, std::string>;
 
 namespace {
+
+const std::string as_the_page_says = FLEET_SOURCE_DIR "/deploy/high_availability.md";
 
 std::string propose(agent_process& agent, const boost::json::object& proposal) {
   const auto answer = agent.call("POST", "/v1/proposals", proposal);
@@ -39,7 +41,7 @@ void decide_and_roll_back(daemon_fleet& fleet) {
 
 TEST_CASE("pooler: a fleet behind PgBouncer decides and rolls back by polling, told or finding out by itself") {
   const bool told = GENERATE(true, false);
-  const pgbouncer between(private_postgres::shared());
+  const pgbouncer between(private_postgres::shared(), as_the_page_says);
   const settings_map listen{{"database.listen_url", told ? "none" : ""}};
   daemon_fleet fleet({.name = told ? "pooler_told" : "pooler_found",
                       .agent_settings = listen,
@@ -57,7 +59,7 @@ TEST_CASE("pooler: a fleet behind PgBouncer decides and rolls back by polling, t
 }
 
 TEST_CASE("pooler: with a listen_url of its own a fleet behind PgBouncer is told of new messages") {
-  const pgbouncer between(private_postgres::shared());
+  const pgbouncer between(private_postgres::shared(), as_the_page_says);
   daemon_fleet fleet({.name = "pooler_listen",
                       .route = [&](const std::string& url) { return between.route(url); },
                       .listen_directly = true});

@@ -28,7 +28,10 @@ start_etcd() {
   disown
 }
 
-# As deploy/high_availability.md recommends, but for the memory, the ports and one etcd instead of three.
+# The blocks of deploy/high_availability.md in one language.
+blocks_of() { awk -v fence="\`\`\`$1" '$0 == fence { on = 1; next } /^```$/ { on = 0 } on' "$root/deploy/high_availability.md"; }
+
+# With what deploy/high_availability.md has, word for word; beside it memory, places, and one etcd instead of three.
 write_node() {
   local node=$1
   pg_port[$node]=$(free_port) api_port[$node]=$(free_port)
@@ -38,16 +41,7 @@ scope: fleet
 name: $node
 restapi: {listen: '127.0.0.1:${api_port[$node]}', connect_address: '127.0.0.1:${api_port[$node]}'}
 etcd3: {host: '127.0.0.1:$etcd_port'}
-bootstrap:
-  dcs:
-    ttl: $ttl
-    loop_wait: 5
-    retry_timeout: 5
-    synchronous_mode: true
-    maximum_lag_on_failover: 1048576
-    postgresql:
-      use_pg_rewind: true
-      parameters: {max_connections: 100, shared_buffers: 64MB, wal_keep_size: 256MB}
+$(blocks_of yaml)
   initdb: [{encoding: UTF8}, {locale: C.UTF-8}, data-checksums]
 postgresql:
   listen: '127.0.0.1:${pg_port[$node]}'
@@ -55,7 +49,7 @@ postgresql:
   data_dir: $work/data-$node
   bin_dir: $pg_bin
   pgpass: $work/pgpass-$node
-  parameters: {unix_socket_directories: '$work'}
+  parameters: {unix_socket_directories: '$work', shared_buffers: 64MB, wal_keep_size: 256MB}
   pg_hba: ['host all all 127.0.0.1/32 scram-sha-256', 'host replication all 127.0.0.1/32 scram-sha-256', 'local all all scram-sha-256']
   authentication:
     superuser: {username: postgres, password: $superuser_password}
@@ -81,6 +75,7 @@ members() {
 member_with() { members | jq -er --arg role "$1" 'first(.members[] | select(.role == $role and .state == "running") | .name)'; }
 standby() { member_with sync_standby; }
 both_in_sync() { member_with leader > /dev/null && standby > /dev/null; }
+led_by() { [[ $(member_with leader) == "$1" ]] && both_in_sync; }
 timeline() { members | jq -r '.members[] | select(.role == "leader") | .timeline'; }
 
 start_cluster() {

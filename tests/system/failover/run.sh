@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Kills the primary of a real two-node Patroni cluster (etcd, synchronous replication) under a real fleet, and shows that every
-# acknowledged publish is there once and each accepted proposal is decided and applied once. Prints how long writes were away.
-#   tests/system/failover/run.sh      1 to 2 minutes; works as root (the servers then run as postgres) or as a user
+# Kills the primary of a real two-node Patroni cluster (etcd, synchronous replication) under a real fleet, then has it lead again by a planned
+# switchover, and shows that every acknowledged publish is there once and each accepted proposal is decided and applied once. Prints how long
+# writes were away each time.
+#   tests/system/failover/run.sh      about 2 minutes; works as root (the servers then run as postgres) or as a user
 # Needs build/bin (or FLEET_BIN_DIR) and `deploy/install-deps.sh --failover`. All on loopback, in a directory of its own.
 # Last line: the checks, counted as tests/run.sh counts cases; exit 1 where one failed.
 set -euo pipefail
@@ -11,8 +12,7 @@ here=$root/tests/system/failover
 for variable in "${!PGFLOW_@}" INSTANCE_ID "${!PG@}" "${!GIT_@}"; do unset "$variable"; done
 export LC_ALL=C.UTF-8 TZ=UTC GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0='*'
 
-ttl=20 # seconds after which a silent leader is replaced: the least that Patroni takes
-before_kill=10 after_return=10
+before_kill=10 after_return=10 after_switchover=5
 
 "$root/deploy/install-deps.sh" --failover
 work=$(mktemp -d "${TMPDIR:-/tmp}/fleet-failover.XXXXXXXX")
@@ -83,27 +83,40 @@ kill_node "$old"
 say "killed the primary $old (patroni and postgres, kill -9)"
 writable() { [[ $(tail -n 1 "$work/acknowledged" | cut -d' ' -f2) -gt $((killed_at + 500)) ]]; }
 wait_until 90 writable || fail "no write was acknowledged within 90 s"
-say "writes are acknowledged again by $(member_with leader)"
+other=$(member_with leader)
+say "writes are acknowledged again by $other"
 sleep "$after_return"
+start_node "$old"
+wait_until 60 both_in_sync || say "the old primary did not come back as a standby within 60 s"
+back=$(standby || true)
+
+# The page's command, but for where the node's configuration lies.
+switched_at=$(now_ms)
+switchover=$(blocks_of sh | sed "s#/etc/patroni/15-main.yml#$work/$old.yml#")
+bash -ec "$switchover" > "$work/switchover.log" 2>&1 || say "the switchover failed: $(tail -n 3 "$work/switchover.log")"
+wait_until 60 led_by "$old" || say "no switchover within 60 s"
+say "switched over to $(member_with leader)"
+sleep "$after_switchover"
 touch "$work/stop"
 wait "${loads[@]}"
 say "the load has ended; waiting for what is under way"
 wait_until 90 all_applied || say "not all accepted proposals are applied within 90 s"
-start_node "$old"
-wait_until 60 both_in_sync || say "the old primary did not come back as a standby within 60 s"
 
 echo
-longest=$(awk 'NR > 1 && $2 - last > most { most = $2 - last } { last = $2 } END { printf "%.1f", most / 1000 }' "$work/acknowledged")
+longest_between() { # from, to: seconds without an acknowledged publish
+  awk -v from="$1" -v to="$2" '$2 > from && last && last < to && $2 - last > most { most = $2 - last } { last = $2 } END { printf "%.1f", most / 1000 }' "$work/acknowledged"
+}
 sql "select (payload ->> 'n')::int from quantumflow.take('learning_loop_completed_queue', 'failover', 10000)" | sort -n > "$work/there"
 cut -d' ' -f1 "$work/acknowledged" | sort -n > "$work/promised"
 accepted=$(wc -l < "$work/accepted")
 spooled=$(grep -c ' 202$' "$work/accepted" || true)
 decided="select count(*) || ' ' || count(distinct proposal_id) from"
-echo "write outage: $longest s without an acknowledged publish (Patroni's ttl: $ttl s)"
+echo "write outage: $(longest_between "$killed_at" "$switched_at") s without an acknowledged publish after the kill, $(longest_between "$switched_at" "$(now_ms)") s at the switchover"
 echo "acknowledged publishes: $(wc -l < "$work/promised"), committed ones whose reply was lost: $(comm -13 <(sort "$work/promised") <(sort "$work/there") | wc -l)"
 echo "accepted proposals: $accepted, of them $spooled kept in the agents' spools while the database was away"
-check "another node leads, on a later timeline" "$(member_with leader) $(($(timeline) > old_timeline))" "$([[ $old == one ]] && echo two || echo one) 1"
-check "the old primary is the standby now" "$(standby || true)" "$old"
+check "another node led after the kill" "$other" "$([[ $old == one ]] && echo two || echo one)"
+check "the old primary came back as the standby" "$back" "$old"
+check "the switchover made it lead again, two timelines on" "$(member_with leader) $(($(timeline) - old_timeline))" "$old 2"
 check "acknowledged publishes that are missing" "$(comm -23 <(sort "$work/promised") <(sort "$work/there") | wc -l)" 0
 check "publishes that are there twice" "$(uniq -d "$work/there" | wc -l)" 0
 check "decisions, proposals decided" "$(sql "$decided centralcloud.decision")" "$accepted $accepted"

@@ -3,15 +3,17 @@
 # shellcheck shell=bash
 
 base=${FLEET_DEBIAN_ROOT:-/var/tmp/fleet-debian-12} # the installed system; kept, and never changed by a test
-# Also what the package depends on: a booted machine has no network.
-packages=(systemd dbus postgresql-15 git jq curl procps ca-certificates
-  libboost-filesystem1.81.0 libboost-json1.81.0 libboost-program-options1.81.0 libboost-url1.81.0 libfmt9 libsqlite3-0 libssl3
-  libprometheus-cpp-core1.0 libspdlog1.10-fmt9)
+# What deploy/README.md asks for, and what a machine has that debootstrap leaves out. Nothing that our package depends on: apt
+# finds that.
+packages=(systemd dbus procps postgresql jq curl ca-certificates less)
 machine='' machine_pid='' machine_cgroup=''
 
-# The base system, once for these packages.
+# make_base PACKAGE: the base system, once for what this package depends on. A booted machine has no network, so what apt would fetch for the
+# package lies in /srv/debian, an archive like any other to it; installed is none of it.
 make_base() {
-  [[ $(cat "$base/.complete" 2> /dev/null) != "${packages[*]}" ]] || return 0
+  local key
+  key="${packages[*]} | $(dpkg-deb -f "$1" Depends Recommends)" || return 1
+  [[ $(cat "$base/.complete" 2> /dev/null) != "$key" ]] || return 0
   rm -rf "$base"
   debootstrap --variant=minbase bookworm "$base" || return 1
   printf '#!/bin/sh\nexit 101\n' > "$base/usr/sbin/policy-rc.d" # nothing starts while it is installed
@@ -19,7 +21,17 @@ make_base() {
   in_root "$base" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${packages[@]}" || return 1
   rm "$base/usr/sbin/policy-rc.d"
   in_root "$base" systemctl mask getty.target console-getty.service getty-static.service # it has no terminals
-  echo "${packages[*]}" > "$base/.complete"
+  mkdir "$base/srv/debian"
+  cp "$1" "$base/srv/wanted.deb"
+  in_root "$base" apt-get clean &&
+    in_root "$base" apt-get install -y -q --download-only /srv/wanted.deb || return 1
+  mv "$base"/var/cache/apt/archives/*.deb "$base/srv/debian/"
+  rm "$base/srv/wanted.deb"
+  (cd "$base/srv/debian" && dpkg-scanpackages . > Packages) || return 1
+  rm -rf "$base"/etc/apt/sources.list.d "$base"/var/lib/apt/lists/*
+  echo 'deb [trusted=yes] file:/srv/debian ./' > "$base/etc/apt/sources.list"
+  in_root "$base" apt-get update -q || return 1
+  echo "$key" > "$base/.complete"
 }
 
 in_root() { # ROOT COMMAND...

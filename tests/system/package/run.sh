@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
 # The Debian package and the pages, tried as an operator would: on a Debian 12 of its own, booted by systemd, the package is installed, the
-# commands of deploy/README.md, runbook.md and monitoring.md are typed in their order, units are tried, and the package is removed and purged.
+# commands of deploy/README.md, runbook.md and monitoring.md are typed in their order, units are tried, the fleet is upgraded to a next release
+# with work under way and taken back to this one, and the package is removed and purged.
 # Needs root; the network at the first run, which makes the base system (FLEET_DEBIAN_ROOT, kept). tests/run.sh package runs it.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../../.." || exit 1
 build=${FLEET_BIN_DIR:-$PWD/build/bin}/..
 # shellcheck source=tests/system/package/machine.sh
 source tests/system/package/machine.sh
+# shellcheck source=tests/system/package/upgrade.sh
+source tests/system/package/upgrade.sh
 
 # shellcheck source=tests/support/cases.sh
 source tests/support/cases.sh
@@ -18,24 +21,37 @@ give_up() { echo "FAILED $1"; failed=$((failed + 1)); exit 1; }
 trap 'finish; exit' EXIT
 
 [[ $EUID -eq 0 ]] || give_up "only root can boot a machine"
-make_base > "$base.log" 2>&1 || { tail -n 20 "$base.log"; give_up "the base system could not be made, log: $base.log"; }
-(cd "$build" && rm -f fleet-control_*.deb && cpack -G DEB > cpack.log 2>&1) || give_up "cpack, log: $build/cpack.log"
+(cd "$build" && rm -f fleet-control_*.deb && cpack -G DEB) > /dev/null || give_up "cpack"
 package=$(ls "$build"/fleet-control_*.deb)
+version=$(dpkg-deb -f "$package" Version)
+make_base "$package" > "$base.log" 2>&1 || { tail -n 20 "$base.log"; give_up "the base system could not be made, log: $base.log"; }
+next=$(make_next_release) || give_up "no next release: $next"
 make_machine || give_up "no machine"
+mkdir "$machine/root/root/new"
 cp "$package" "$machine/root/root/"
+# For the page's upgrade: the same in everything but its version.
+make_package 0.2.0 "$build" "$machine/root/root/new" > "$build/cpack.log" 2>&1 || give_up "cpack, log: $build/cpack.log"
 boot || give_up "the machine did not boot"
 
-# Commands of a page: the blocks marked sh, in their order, as one script that stops at the first command that fails.
-commands_of() { awk '/^```sh$/ { on = 1; next } /^```$/ { on = 0 } on' "$1"; }
-type_page() { # page: its commands, each shown before it runs; from a file, so that none of them can swallow the rest
+# Commands of a page: its blocks marked sh, in their order; only those under a heading, and of them only the nth, where that is asked for.
+commands_of() { # page [heading [n]]
+  awk -v heading="# ${2:-}" -v only="${3:-0}" '
+    !on && /^# / { here = (heading == "# " || $0 == heading) }
+    /^```sh$/ { on = 1; n += here; next }
+    /^```$/ { on = 0 }
+    on && here && (only == 0 || n == only)' "$1"
+}
+# As one script that stops at the first command that fails, each shown before it runs; from a file, so that none of them can swallow the rest.
+type_commands() {
   local commands
-  commands=$(commands_of "$1")
-  [[ -n $commands ]] || { echo "$1 has no commands"; return 1; }
-  { echo 'set -euo pipefail; PS4="> "; set -x'; printf '%s\n' "$commands" 'echo "the page ends here"'; } | inside sh -c 'cat > /root/page.sh'
+  commands=$(cat)
+  [[ -n $commands ]] || { echo "there are no commands"; return 1; }
+  { echo 'set -euo pipefail; PS4="> "; set -x'; printf '%s\n' "$commands" 'echo "the page ends here"'; } > "$machine/root/root/page.sh"
   inside bash -c 'bash /root/page.sh < /dev/null | tee /root/page.out; (( PIPESTATUS[0] == 0 )) && tail -n 1 /root/page.out | grep -qx "the page ends here"' && return 0
   inside journalctl -u centralcloud_daemon -u 'singularity_agent@*' -n 30 --no-pager
   return 1
 }
+type_page() { commands_of "$1" | type_commands; }
 
 every_file() { inside find / -xdev -not -path '/proc/*' -not -path '/tmp/*' -not -path '/root/*' -not -path '/var/log/*' -not -path '/run/*' \
   -not -path '/var/lib/dpkg/*' -not -path '/var/lib/apt/*' -not -path '/var/cache/*' -not -path '/var/lib/postgresql/*' -not -path '/sys/*' \
@@ -73,6 +89,15 @@ wrong_configuration_is_not_retried() {
   inside cp /root/beta.ini /etc/fleet_control/beta.ini
   inside systemctl restart singularity_agent@beta
 }
+relaxed_as_the_page_says_it_runs() {
+  local drop_in=/etc/systemd/system/singularity_agent@beta.service.d
+  inside mkdir "$drop_in" /srv/service && inside groupadd --system docker &&
+    awk '/^```ini$/ { on = 1; next } /^```$/ { on = 0 } on' deploy/systemd/README.md | inside tee "$drop_in/page.conf" > /dev/null &&
+    inside systemctl daemon-reload && inside systemctl restart singularity_agent@beta || return 1
+  wait_for 20 inside curl -fsS --unix-socket /run/singularity_agent/beta/agent.sock http://agent/readyz &&
+    [[ $(inside systemctl show -P MemoryMax singularity_agent@beta) == $((8 << 30)) ]] || return 1
+  inside rm -r "$drop_in" /srv/service && inside groupdel docker && inside systemctl daemon-reload && inside systemctl restart singularity_agent@beta
+}
 credentials_stay_secret() {
   local pid
   pid=$(main_pid singularity_agent@alpha)
@@ -104,6 +129,10 @@ check "package: links between the installed pages lead somewhere" tests/links.sh
 check "page: every command of deploy/README.md" type_page deploy/README.md
 check "unit: credentials stand in no environment and no command line" credentials_stay_secret
 check "unit: what comes in while the database is away is kept, and goes on" database_away_loses_nothing
+check "upgrade: what waits in queues, in an open vote and in a spool" put_work_under_way
+check "upgrade: to a release with another schema loses nothing, and each is handled once" upgrade_loses_nothing
+check "roll back: the old release refuses the newer schema, and says so" old_release_refuses
+check "roll back: with the dump all is as before the upgrade, and each is handled once" dump_brings_back
 # Something for the runbook to look at.
 inside sh -c 'psql -X -q "$(cat /etc/credstore/centralcloud_daemon.database_url)"' > /dev/null << 'SQL'
 select quantumflow.publish('votes_for_consensus_queue', '{"type": "vote", "proposal_id": "x"}') from generate_series(1, 2);
@@ -114,6 +143,7 @@ check "a message that can never be right is a dead letter" wait_for 20 dead
 check "page: every command of deploy/runbook.md" type_page deploy/runbook.md
 check "page: every command of deploy/monitoring.md" type_page deploy/monitoring.md
 check "unit: the watchdog replaces a coordinator that hangs" watchdog_replaces_one_that_hangs
+check "unit: an agent runs with the drop-in of deploy/systemd/README.md" relaxed_as_the_page_says_it_runs
 check "unit: a wrong configuration is told, and not tried again" wrong_configuration_is_not_retried
 
 removed() {
@@ -121,11 +151,12 @@ removed() {
   ! inside pgrep -x 'singularity_age|centralcloud_da' || return 1
   inside test -e /etc/fleet_control/centralcloud_daemon.ini && ! inside test -e /usr/bin/centralcloud_daemon
 }
-# What an operator made, the user and its state, and links of units that were enabled by hand, are left.
+# What an operator made, the user and its state, and links of units that were enabled by hand, are left; and packages that came with ours, where
+# another one has use for them.
 purged() {
-  inside apt-get purge -y fleet-control || return 1
+  inside apt-get purge -y --autoremove fleet-control || return 1
   local left
-  left=$(comm -13 <(echo "$before") <(every_file) |
+  left=$(comm -13 <(inside sh -c 'cat /var/lib/dpkg/info/*.list' | cat - <(echo "$before") | LC_ALL=C sort -u) <(every_file) |
     grep -vE '^/(etc/(credstore|fleet_control)(/.*)?|var/lib/(private|singularity_agent|centralcloud_daemon)(/.*)?|etc/systemd/system/.*|etc/(passwd|group|shadow|gshadow)-)$')
   [[ -z $left ]] || { echo "left behind: $left"; return 1; }
   ! inside test -e /etc/fleet_control/centralcloud_daemon.ini

@@ -2,6 +2,8 @@
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 #include <catch2/catch.hpp>
+#include <fstream>
+#include <map>
 #include <set>
 
 #include "common/messages/queues.hpp"
@@ -29,6 +31,27 @@ TEST_CASE("messages: a good one is taken, and what is encoded is the same object
     if (!again) FAIL(again.error().message);
     CHECK(*again == object);
   }
+}
+
+TEST_CASE("messages: the page has an example of each, which is a good one") {
+  std::ifstream page(FLEET_SOURCE_DIR "/common/messages/README.md");
+  std::map<std::string, boost::json::object> examples;
+  std::string example;
+  bool inside = false;
+  for (std::string line; std::getline(page, line);) {
+    if (inside && line == "```") {
+      const auto object = parse_object(example);
+      examples.emplace(object.at("type").as_string(), object);
+    }
+    inside = line == "```json" || (inside && line != "```");
+    example = line == "```json" ? std::string() : example + line + "\n";
+  }
+  for (const auto& message : all_messages()) {
+    CAPTURE(message.type);
+    REQUIRE(examples.count(message.type) == 1);
+    if (const auto taken = message.decode(examples.at(message.type)); !taken) FAIL_CHECK(taken.error().message);
+  }
+  CHECK(examples.size() == all_messages().size());
 }
 
 TEST_CASE("messages: each required field is asked for by its path, missing or null") {
