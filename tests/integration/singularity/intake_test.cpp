@@ -56,6 +56,11 @@ class intake_fixture : public agent_fixture {
     const bool empty = run_until(io, [&] { return spool->stats().entries == 0 && told(); });
     CHECK(empty);
   }
+  /// One sample of each watched change, on its way to the Guardian.
+  void sample_watched() {
+    run_until(io, [&] { return run(io, watch.round()) > 0; });
+    report_all();
+  }
   std::string error_of(kind what, const std::string& body) {
     try {
       take(what, body);
@@ -80,6 +85,10 @@ class intake_fixture : public agent_fixture {
     return how;
   }
 };
+
+const std::string trace_a = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+const std::string trace_b = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
+const std::string trace_c = "00-11111111111111111111111111111111-2222222222222222-01";
 
 const std::string pattern = R"({"pattern_type":"cache","code_pattern":{"before":"a","after":"b","description":"c"},)"
                             R"("success_rate":0.97,"agent_type":"T"})";
@@ -135,6 +144,41 @@ TEST_CASE("intake: without a database it is kept, and applied in order, once, wh
   CHECK(with.psql("select pending from quantumflow.get_queue_stats('patterns_for_aggregator_queue')") == "1");
   CHECK(with.psql("select count(*) from singularity.accepted") == "5");
   CHECK_FALSE(with.take(kind::proposal, agent_fixture::proposal("p4")).spooled);
+}
+
+TEST_CASE("intake: what was kept in an outage keeps its traceparent; one that is none counts as absent") {
+  intake_fixture with("intake_traces");
+  with.approve("p1");
+  REQUIRE(with.execute());
+  with.report_all();
+  const auto traced = [&](kind what, const std::string& text, const std::string& traceparent) {
+    auto body = boost::json::parse(text).as_object();
+    body["traceparent"] = traceparent;
+    CHECK(with.take(what, boost::json::serialize(body)).spooled);
+  };
+  traced(kind::pattern, pattern, trace_a);
+  traced(kind::pattern, pattern, "00-nonsense");
+  traced(kind::proposal_metrics, R"({"proposal_id":"p1","metrics":{"error_rate":0.02}})", trace_b);
+  traced(kind::proposal_metrics, R"({"proposal_id":"p1","metrics":{"error_rate":0.03}})", "7");
+  traced(kind::agent_metrics, R"({"agent_type":"BugFixerAgent","metrics":{"queue_depth":3}})", trace_c);
+  with.reopen(with.pool);
+  with.replay();
+  with.report_all();
+  const auto sent = [&](const std::string& queue, const std::string& field) {
+    return with.psql("select string_agg(coalesce(payload ->> '" + field +
+                     "', 'none'), ' ' order by message_id) from quantumflow.list_pending_messages('" + queue +
+                     "') where coalesce(payload ->> 'status', 'monitoring') = 'monitoring'");
+  };
+  CHECK(sent("patterns_for_aggregator_queue", "traceparent") == trace_a + " none");
+  CHECK(sent("metrics_to_guardian_queue", "metrics_traceparent") == trace_b + " none");
+  const auto of_proposal = with.psql("select traceparent from singularity.proposal where proposal_id = 'p1'");
+  CHECK(sent("metrics_to_guardian_queue", "traceparent") == of_proposal + " " + of_proposal);
+  // What an agent told goes with the samples that are taken from then on, until it tells something else.
+  with.sample_watched();
+  CHECK(sent("metrics_to_guardian_queue", "metrics_traceparent") == trace_b + " none " + trace_c);
+  with.take(kind::agent_metrics, R"({"agent_type":"BugFixerAgent","metrics":{"queue_depth":4}})");
+  with.sample_watched();
+  CHECK(sent("metrics_to_guardian_queue", "metrics_traceparent") == trace_b + " none " + trace_c + " none");
 }
 
 TEST_CASE("intake: what comes while the database does not let this agent in is kept, too") {
@@ -216,12 +260,12 @@ TEST_CASE("intake: what is before an item that does not get through is applied a
   for (int n = 0; n < 9; ++n) CHECK(with.take(kind::pattern, pattern).spooled);
   CHECK(with.take(kind::agent_metrics, R"({"agent_type":"T","metrics":{"error_rate":0.5}})").spooled);
   CHECK(with.take(kind::pattern, pattern).spooled);
-  with.psql("alter function singularity.tell_metrics(text, text, jsonb) rename to gone");
+  with.psql("alter function singularity.tell_metrics(text, text, jsonb, text) rename to gone");
   with.reopen(with.pool);
   with.start_replay();
   CHECK(run_until(with.io, [&] { return with.spool->stats().entries == 2; }));
   CHECK(with.spool->stats().quarantined_total == 0);
-  with.psql("alter function singularity.gone(text, text, jsonb) rename to tell_metrics");
+  with.psql("alter function singularity.gone(text, text, jsonb, text) rename to tell_metrics");
   CHECK(run_until(with.io, [&] { return with.spool->stats().entries == 0; }));
 }
 
@@ -230,14 +274,14 @@ TEST_CASE("intake: who is stopped hands over what is left, and keeps what the da
   const std::string metrics = R"({"agent_type":"T","metrics":{"error_rate":0.5}})";
   for (int n = 0; n < 4; ++n) CHECK(with.take(kind::pattern, pattern).spooled);
   CHECK(with.take(kind::agent_metrics, metrics).spooled);
-  with.psql("alter function singularity.tell_metrics(text, text, jsonb) rename to gone");
+  with.psql("alter function singularity.tell_metrics(text, text, jsonb, text) rename to gone");
   with.reopen(with.pool);
   run(with.io, with.taking->flush(std::chrono::milliseconds(0)));
   CHECK(with.spool->stats().entries == 5);
   run(with.io, with.taking->flush(std::chrono::seconds(5)));
   CHECK(with.psql("select published_total from quantumflow.get_queue_stats('patterns_for_aggregator_queue')") == "3");
   CHECK(with.spool->stats().entries == 2);
-  with.psql("alter function singularity.gone(text, text, jsonb) rename to tell_metrics");
+  with.psql("alter function singularity.gone(text, text, jsonb, text) rename to tell_metrics");
   run(with.io, with.taking->flush(std::chrono::seconds(5)));
   CHECK(with.spool->stats().entries == 0);
 }
