@@ -187,7 +187,7 @@ TEST_CASE("observe: the trace of a pattern, and of figures that were told, goes 
   };
   const auto id = propose(fleet.agent(0), proposal_of({{"service.conf", "greeting=hi\n"}}));
   REQUIRE(wait_until([&] { return fleet.agent(0).status_of(id) == "applied"; }));
-  post(0, "/v1/metrics", told, R"({"agent_type": "BugFixerAgent", "metrics": {"queue_depth": 3}})");
+  post(0, "/v1/metrics", told, R"({"agent_type": "OptimizationAgent", "metrics": {"queue_depth": 3}})");
   post(0, "/v1/proposals/" + id + "/metrics", reported, R"({"queue_depth": 4})");
   const std::string report =
       R"({"pattern_type": "cache", "success_rate": 0.99, "agent_type": "BugFixerAgent", "usage_count": 1,)"

@@ -1,99 +1,11 @@
-#include "singularity_agent/intake/intake.hpp"
-
 #include <catch2/catch.hpp>
-#include <filesystem>
 
-#include "tests/integration/singularity/agent_fixture.hpp"
+#include "tests/integration/singularity/intake_fixture.hpp"
 #include "tests/support/full_disk.hpp"
 
 using namespace fleet;
 using namespace fleet::test;
 using agent::intake::kind;
-
-namespace {
-
-class intake_fixture : public agent_fixture {
- public:
-  explicit intake_fixture(const std::string& database)
-      : agent_fixture(database),
-        directory(std::filesystem::temp_directory_path() / ("intake-" + base::new_uuid())),
-        nowhere(io.get_executor(), unreachable(), 2) {
-    std::filesystem::create_directories(directory);
-    run(io, quantumflow::subscribe(pool, "consensus_results_queue", self.str()));
-    reopen(nowhere);
-  }
-  ~intake_fixture() {
-    stop_all();
-    taking.reset();
-    std::filesystem::remove_all(directory);
-  }
-
-  /// As an agent that was started again, with or without a database.
-  void reopen(postgres::pool& connections) {
-    taking.reset();
-    quantumflow::spool_options options;
-    options.path = directory / "spool.db";
-    options.max_bytes = max_bytes;
-    auto opened = quantumflow::spool::open(std::move(options)).value();
-    spool = opened.get();
-    agent::intake::intake::parts parts{connections, applier, self, log, registry};
-    if (&connections == &nowhere) parts.until_away = std::chrono::milliseconds(100);
-    taking = std::make_unique<agent::intake::intake>(std::move(parts), std::move(opened));
-  }
-  agent::intake::answer take(kind what, const std::string& body) {
-    return run(io, taking->take(what, boost::json::parse(body).as_object()));
-  }
-  void start_replay() {
-    ++running;
-    boost::asio::co_spawn(io, taking->replay(stop.token()), [this](std::exception_ptr) { --running; });
-  }
-  void replay() {
-    start_replay();
-    // Told only after it was done.
-    const auto told = [this] {
-      return registry.exposition().find("singularity_spool_entries 0\n") != std::string::npos;
-    };
-    const bool empty = run_until(io, [&] { return spool->stats().entries == 0 && told(); });
-    CHECK(empty);
-  }
-  /// One sample of each watched change, on its way to the Guardian.
-  void sample_watched() {
-    run_until(io, [&] { return run(io, watch.round()) > 0; });
-    report_all();
-  }
-  std::string error_of(kind what, const std::string& body) {
-    try {
-      take(what, body);
-    } catch (const base::failure& failure) {
-      return failure.what();
-    }
-    return "none";
-  }
-
-  std::filesystem::path directory;
-  std::uint64_t max_bytes = 1U << 20;
-  postgres::pool nowhere;
-  telemetry::metrics registry;
-  agent::intake::applier applier{{*queue, *votes, out, samples, wake, agent::proposals::change_form::git}};
-  quantumflow::spool* spool = nullptr;
-  std::unique_ptr<agent::intake::intake> taking;
-
- private:
-  static postgres::settings unreachable() {
-    postgres::settings how;
-    how.url = "postgresql://nobody@127.0.0.1:1/nothing?connect_timeout=1";
-    return how;
-  }
-};
-
-const std::string trace_a = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-const std::string trace_b = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
-const std::string trace_c = "00-11111111111111111111111111111111-2222222222222222-01";
-
-const std::string pattern = R"({"pattern_type":"cache","code_pattern":{"before":"a","after":"b","description":"c"},)"
-                            R"("success_rate":0.97,"agent_type":"T"})";
-
-}  // namespace
 
 TEST_CASE("intake: with a database there, everything is applied at once") {
   intake_fixture with("intake_direct");
@@ -144,41 +56,6 @@ TEST_CASE("intake: without a database it is kept, and applied in order, once, wh
   CHECK(with.psql("select pending from quantumflow.get_queue_stats('patterns_for_aggregator_queue')") == "1");
   CHECK(with.psql("select count(*) from singularity.accepted") == "5");
   CHECK_FALSE(with.take(kind::proposal, agent_fixture::proposal("p4")).spooled);
-}
-
-TEST_CASE("intake: what was kept in an outage keeps its traceparent; one that is none counts as absent") {
-  intake_fixture with("intake_traces");
-  with.approve("p1");
-  REQUIRE(with.execute());
-  with.report_all();
-  const auto traced = [&](kind what, const std::string& text, const std::string& traceparent) {
-    auto body = boost::json::parse(text).as_object();
-    body["traceparent"] = traceparent;
-    CHECK(with.take(what, boost::json::serialize(body)).spooled);
-  };
-  traced(kind::pattern, pattern, trace_a);
-  traced(kind::pattern, pattern, "00-nonsense");
-  traced(kind::proposal_metrics, R"({"proposal_id":"p1","metrics":{"error_rate":0.02}})", trace_b);
-  traced(kind::proposal_metrics, R"({"proposal_id":"p1","metrics":{"error_rate":0.03}})", "7");
-  traced(kind::agent_metrics, R"({"agent_type":"BugFixerAgent","metrics":{"queue_depth":3}})", trace_c);
-  with.reopen(with.pool);
-  with.replay();
-  with.report_all();
-  const auto sent = [&](const std::string& queue, const std::string& field) {
-    return with.psql("select string_agg(coalesce(payload ->> '" + field +
-                     "', 'none'), ' ' order by message_id) from quantumflow.list_pending_messages('" + queue +
-                     "') where coalesce(payload ->> 'status', 'monitoring') = 'monitoring'");
-  };
-  CHECK(sent("patterns_for_aggregator_queue", "traceparent") == trace_a + " none");
-  CHECK(sent("metrics_to_guardian_queue", "metrics_traceparent") == trace_b + " none");
-  const auto of_proposal = with.psql("select traceparent from singularity.proposal where proposal_id = 'p1'");
-  CHECK(sent("metrics_to_guardian_queue", "traceparent") == of_proposal + " " + of_proposal);
-  // What an agent told goes with the samples that are taken from then on, until it tells something else.
-  with.sample_watched();
-  CHECK(sent("metrics_to_guardian_queue", "metrics_traceparent") == trace_b + " none " + trace_c);
-  with.take(kind::agent_metrics, R"({"agent_type":"BugFixerAgent","metrics":{"queue_depth":4}})");
-  with.sample_watched();
-  CHECK(sent("metrics_to_guardian_queue", "metrics_traceparent") == trace_b + " none " + trace_c + " none");
 }
 
 TEST_CASE("intake: what comes while the database does not let this agent in is kept, too") {
