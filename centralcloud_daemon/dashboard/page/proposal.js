@@ -187,7 +187,7 @@ export function proposal(main, {argument: id}) {
     story.samples = samples;
     if (!body) {
       body = story.proposal;
-      parts.change.append(...changeView(body.code_change));
+      parts.change.append(...changeView(body.code_change, body.preview, story.instance_id).flat().filter(Boolean));
     }
     // Each part gets what it shows and no more, so that it is drawn again only when that changed.
     const pick = (...names) => Object.fromEntries(names.map((name) => [name, story[name]]));

@@ -63,9 +63,9 @@ TEST_CASE("messages: each optional field may be absent or null") {
 }
 
 TEST_CASE("messages: a field of another type is refused and named") {
-  const std::set<std::string> objects{"code_change",    "safety_profile", "votes",
-                                      "metrics_before", "metrics_after",  "metadata",
-                                      "threshold",      "code_pattern",   "strategy"};
+  const std::set<std::string> objects{"code_change",   "safety_profile", "votes",     "metrics_before",
+                                      "metrics_after", "metadata",       "threshold", "code_pattern",
+                                      "strategy",      "preview"};
   const std::set<std::string> arrays{"source_instances", "vote_details", "strategy.steps"};
   for (const auto& message : all_messages()) {
     auto fields = message.required;

@@ -49,12 +49,13 @@ message_case proposal_case() {
           "timestamp":"2026-01-31T12:00:00.000000Z","agent_id":"fixer-7","priority_score":3.83,
           "metadata":{"change_type":"cache_improvement","description":"d","blast_radius":"low",
             "expected_improvement":{"latency":-0.2},"trial_results":{"runs":3},"own":[1,null]},
+          "preview":{"commit":"4bf92f3","files":{"a.txt":"@@ -0,0 +1 @@\n+x\n","b.bin":null}},
           "traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"})",
       {"proposal_id", "instance_id", "agent_type", "code_change", "impact_score", "risk_score", "safety_profile",
        "timestamp"},
       {"agent_id", "priority_score", "metadata", "safety_profile.success_rate", "safety_profile.needs_consensus",
        "safety_profile.max_blast_radius", "safety_profile.observation_window_seconds", "metadata.change_type",
-       "metadata.trial_results", "traceparent"});
+       "metadata.trial_results", "preview", "traceparent"});
 }
 
 message_case voting_request_case() {
