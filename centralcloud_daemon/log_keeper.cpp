@@ -33,6 +33,7 @@ awaitable<void> log_keeper::run(async::stop_token stop, std::function<void()> tu
 
 awaitable<void> log_keeper::pass(postgres::connection& connection, async::stop_token stop) {
   co_await quantumflow::count_messages(connection);
+  co_await quantumflow::tick_xid_clock(connection);
   co_await quantumflow::trim_positions(connection);
   for (int pieces = 0; pieces < max_pieces && !stop.soft_requested(); ++pieces) {
     const auto moved = co_await quantumflow::move_laggards(connection, how_, piece);

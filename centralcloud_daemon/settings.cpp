@@ -158,8 +158,8 @@ void add_alerts(config::schema& to) {
                       "Age of a queue's oldest message above which people are told."),
                  0, 86'400, "s"));
   to.add(bounded(made("alerts.snapshot_age_seconds", value_type::integer, "300",
-                      "Age of the oldest open transaction above which people are told: it keeps the database from "
-                      "cleaning up."),
+                      "How long a snapshot may be held (by a session, a prepared transaction, a replication slot or a "
+                      "standby) before people are told: it keeps the database from cleaning up."),
                  1, 1'000'000, "s"));
   to.add(bounded(made("alerts.rotation_held_seconds", value_type::integer, "600",
                       "How long rotation of the message log may wait for a segment before people are told."),
@@ -206,7 +206,7 @@ void read_alerts(const config::values& all, settings& into) {
   const auto number = [&](const char* key) { return static_cast<double>(all.get_int(key)); };
   limits.dead_letters = number("alerts.dlq_messages");
   limits.queue_latency_seconds = all.get_decimal("alerts.queue_latency_seconds").to_double();
-  limits.transaction_seconds = number("alerts.snapshot_age_seconds");
+  limits.snapshot_seconds = number("alerts.snapshot_age_seconds");
   limits.held_seconds = number("alerts.rotation_held_seconds");
   limits.instance_silent_seconds = number("alerts.instance_silent_seconds");
   limits.instance_backlog = number("alerts.instance_backlog_messages");

@@ -32,3 +32,4 @@ foreach(page README.md deploy/README.md deploy/runbook.md deploy/monitoring.md d
   cmake_path(GET page PARENT_PATH folder)
   install(FILES ${CMAKE_SOURCE_DIR}/${page} DESTINATION ${fleet_doc}/${folder})
 endforeach()
+install(DIRECTORY ${CMAKE_SOURCE_DIR}/deploy/screenshots DESTINATION ${fleet_doc}/deploy)

@@ -84,7 +84,7 @@ struct application::parts {
   execution::execution_repository executions{current.instance};
   metrics::sample_repository samples{current.instance};
   patterns::pattern_repository known_patterns{current.instance};
-  proposals::proposal_queue queue{pool, out, wake, log, current.proposals};
+  proposals::proposal_queue queue{pool, out, wake, log, current.proposals, make_preview(current)};
   voting::voter votes{pool, out, wake, log, current.voter};
   std::unique_ptr<execution::executor> executor = make_executor(loop.executor(), current);
   metrics::measurer measure{loop.executor(), *sampler, pool, samples, log, current.metrics.interval};

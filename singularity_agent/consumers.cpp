@@ -97,6 +97,10 @@ consumers::answer consumers::handle_consensus_pattern(postgres::transaction& in,
                                                       const messages::consensus_pattern& pattern,
                                                       const quantumflow::message&) {
   co_await with_.patterns.put(in.on(), pattern);
+  in.on_commit([this, id = pattern.pattern_id, trace_id = base::trace_id_of(pattern.trace)] {
+    with_.log.info("pattern_taken", "a pattern that the fleet confirmed is known here",
+                   {{"pattern_id", id}, {"trace_id", trace_id}});
+  });
   co_return outcome::done();
 }
 

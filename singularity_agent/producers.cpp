@@ -14,6 +14,7 @@ struct producers::sending {
   telemetry::event event;
   std::string subject;  ///< for the log: the proposal or the pattern's type
   std::optional<std::string> trace_id = {};
+  std::optional<std::string> told_trace_id = {};  ///< of a sample, see messages/trace.hpp
 };
 
 producers::producers(base::instance_id self, telemetry::event_counter& events, const base::clock& time)
@@ -39,9 +40,14 @@ producers::answer producers::send(postgres::transaction& in, sending what) {
         {{"queue", what.queue}, {"subject", what.subject}, {"trace_id", what.trace_id}, {"error", refused->message}});
     co_return *refused;
   }
-  in.on_commit([this, id, event = what.event, queue = what.queue, subject = what.subject, trace_id = what.trace_id] {
+  in.on_commit([this, id, event = what.event, queue = what.queue, subject = what.subject, trace_id = what.trace_id,
+                told_trace_id = what.told_trace_id] {
     events_.count(event, "message published",
-                  {{"queue", queue}, {"subject", subject}, {"trace_id", trace_id}, {"message_id", id}});
+                  {{"queue", queue},
+                   {"subject", subject},
+                   {"trace_id", trace_id},
+                   {"metrics_trace_id", told_trace_id},
+                   {"message_id", id}});
   });
   co_return id;
 }
@@ -57,8 +63,9 @@ producers::answer producers::propose_for_consensus(postgres::transaction& in,
 producers::answer producers::report_metrics_to_guardian(postgres::transaction& in,
                                                         messages::execution_metrics metrics) {
   metrics.instance_id = self_;
-  sending what{messages::queues::metrics_to_guardian, metrics.encode(), telemetry::event::metrics_published,
-               metrics.proposal_id.str(), base::trace_id_of(metrics.trace)};
+  sending what{messages::queues::metrics_to_guardian, metrics.encode(),
+               telemetry::event::metrics_published,   metrics.proposal_id.str(),
+               base::trace_id_of(metrics.trace),      base::trace_id_of(metrics.told_trace)};
   return send(in, std::move(what));
 }
 
@@ -66,11 +73,8 @@ producers::answer producers::report_pattern_to_aggregator(postgres::transaction&
                                                           messages::pattern_discovered pattern) {
   pattern.instance_id = self_;
   pattern.timestamp = clock_.now();
-  sending what{messages::queues::patterns_for_aggregator,
-               pattern.encode(),
-               telemetry::event::pattern_published,
-               pattern.pattern_type,
-               {}};
+  sending what{messages::queues::patterns_for_aggregator, pattern.encode(), telemetry::event::pattern_published,
+               pattern.pattern_type, base::trace_id_of(pattern.trace)};
   return send(in, std::move(what));
 }
 

@@ -6,6 +6,7 @@
 #include <boost/asio/ip/host_name.hpp>
 #include <charconv>
 
+#include "singularity_agent/execution/change_preview.hpp"
 #include "singularity_agent/execution/command_executor.hpp"
 #include "singularity_agent/execution/git_executor.hpp"
 #include "singularity_agent/metrics/command_sampler.hpp"
@@ -32,6 +33,17 @@ std::unique_ptr<execution::executor> make_executor(boost::asio::any_io_executor 
   options.git_timeout = how.command_timeout;
   options.instance = settings.instance.str();
   return std::make_unique<execution::git_executor>(std::move(io), std::move(options));
+}
+
+proposals::proposal_queue::preview_of make_preview(const agent_settings& settings) {
+  if (settings.executor.mode != executor_mode::git) return {};
+  constexpr std::chrono::milliseconds patience{5'000};  // nothing depends on it
+  execution::git_runner_options options;
+  options.repository = settings.executor.repository;
+  options.timeout = std::min(settings.executor.command_timeout, patience);
+  return [preview = execution::change_preview(execution::git_runner(std::move(options)))](boost::json::object change) {
+    return preview.of(std::move(change));
+  };
 }
 
 namespace {

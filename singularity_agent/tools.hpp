@@ -11,11 +11,14 @@
 #include "singularity_agent/execution/executor.hpp"
 #include "singularity_agent/execution/rollback_worker.hpp"
 #include "singularity_agent/metrics/sampler.hpp"
+#include "singularity_agent/proposals/proposal_queue.hpp"
 #include "singularity_agent/settings.hpp"
 
 namespace fleet::agent {
 
 std::unique_ptr<execution::executor> make_executor(boost::asio::any_io_executor io, const agent_settings& settings);
+/// Empty where changes are carried out by a command: what they do to which files is its matter.
+proposals::proposal_queue::preview_of make_preview(const agent_settings& settings);
 /// The machine's own figures, and the configured command and URL. Error `invalid_input`: `metrics.url`.
 base::result<std::unique_ptr<metrics::sampler>> make_sampler(const agent_settings& settings);
 execution::rollback_options rollback_options_of(const agent_settings& settings);

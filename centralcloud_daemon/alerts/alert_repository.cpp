@@ -117,10 +117,21 @@ awaitable<fleet_figures> read_fleet_figures(postgres::connection& on, std::chron
   now.log_bytes = row.get<std::int64_t>("log_bytes");
   now.held_seconds = row.get<double>("held_seconds");
   now.held_by = text_or_empty(row, "held_by");
-  now.oldest_transaction_seconds = row.get<double>("oldest_transaction_seconds");
-  now.oldest_xmin_age = row.get<std::int64_t>("oldest_xmin_age");
-  now.snapshot_holder = text_or_empty(row, "snapshot_holder");
   co_return now;
+}
+
+awaitable<std::vector<held_snapshot>> oldest_snapshots(postgres::connection& on) {
+  const auto answer = co_await on.query("select * from quantumflow.oldest_snapshots()");
+  std::vector<held_snapshot> all;
+  for (const auto& row : answer) {
+    held_snapshot one;
+    one.kind = row.get<std::string>("kind");
+    one.holder = text_or_empty(row, "holder");
+    one.seconds = row.get<double>("held_seconds");
+    one.transactions = row.get<std::int64_t>("transactions");
+    all.push_back(std::move(one));
+  }
+  co_return all;
 }
 
 awaitable<std::vector<troubled_instance>> troubled_instances(postgres::connection& on, trouble_bounds from) {

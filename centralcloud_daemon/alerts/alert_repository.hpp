@@ -67,12 +67,12 @@ struct fleet_figures {
   std::int64_t log_bytes = 0;
   double held_seconds = 0;
   std::string held_by;
-  double oldest_transaction_seconds = 0;
-  std::int64_t oldest_xmin_age = 0;
-  std::string snapshot_holder;
 };
 boost::asio::awaitable<fleet_figures> read_fleet_figures(postgres::connection& on,
                                                          std::chrono::milliseconds heartbeat_timeout);
+
+/// One for each kind of holder, also where it holds none.
+boost::asio::awaitable<std::vector<held_snapshot>> oldest_snapshots(postgres::connection& on);
 
 struct trouble_bounds {
   std::chrono::milliseconds silent{};

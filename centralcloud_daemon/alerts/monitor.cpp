@@ -63,8 +63,8 @@ awaitable<figures> monitor::sample(postgres::connection& on) {
   now.silent_instances = fleet.silent_instances;
   now.held_seconds = fleet.held_seconds;
   now.held_by = fleet.held_by;
-  now.oldest_transaction_seconds = fleet.oldest_transaction_seconds;
-  now.snapshot_holder = fleet.snapshot_holder;
+  now.snapshots = co_await oldest_snapshots(on);
+  for (const auto& each : now.snapshots) show(each);
   trouble_bounds from;
   from.silent = std::chrono::milliseconds(static_cast<std::int64_t>(settings_.limits.instance_silent_seconds * 1000));
   from.forgotten = settings_.instance_forgotten;
@@ -93,8 +93,12 @@ void monitor::show(const fleet_figures& fleet) {
   metrics_.gauge_of("centralcloud_changes_watched").set(number(fleet.watched_changes));
   metrics_.gauge_of("quantumflow_log_bytes").set(number(fleet.log_bytes));
   metrics_.gauge_of("quantumflow_log_held_seconds").set(fleet.held_seconds);
-  metrics_.gauge_of("quantumflow_oldest_transaction_seconds").set(fleet.oldest_transaction_seconds);
-  metrics_.gauge_of("quantumflow_oldest_xmin_age_transactions").set(number(fleet.oldest_xmin_age));
+}
+
+void monitor::show(const held_snapshot& oldest) {
+  const telemetry::labels with{{"holder", oldest.kind}};
+  metrics_.gauge_of("quantumflow_oldest_transaction_seconds", with).set(oldest.seconds);
+  metrics_.gauge_of("quantumflow_oldest_xmin_age_transactions", with).set(static_cast<double>(oldest.transactions));
 }
 
 awaitable<void> monitor::settle_all(postgres::connection& on, figures now) {

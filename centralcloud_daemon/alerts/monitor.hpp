@@ -44,6 +44,7 @@ class monitor {
   boost::asio::awaitable<void> settle_all(postgres::connection& on, figures now);
   void show(const quantumflow::queue_stats& queue);
   void show(const fleet_figures& fleet);
+  void show(const held_snapshot& oldest);
   void tell(alert_step step, const finding& what);
 
   postgres::pool& pool_;

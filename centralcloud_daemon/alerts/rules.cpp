@@ -85,6 +85,15 @@ void look_at_instance(judging& into, const bounds& bound, const troubled_instanc
   into.look_at(std::move(lagging));
 }
 
+void look_at_snapshot(judging& into, const bounds& bound, const held_snapshot& held) {
+  auto old = made(old_snapshot, held.kind, "medium");
+  old.value = held.seconds;
+  old.bound = bound.snapshot_seconds;
+  old.text = fmt::format("a snapshot has been held for {:.0f} s; what it can see cannot be cleaned up: {}",
+                         held.seconds, held.holder);
+  into.look_at(std::move(old));
+}
+
 void look_at_fleet(judging& into, const bounds& bound, const figures& now) {
   auto nobody = made(no_live_instance, "", "critical");
   nobody.at_once = false;
@@ -92,12 +101,6 @@ void look_at_fleet(judging& into, const bounds& bound, const figures& now) {
   nobody.value = now.live_instances == 0 && now.silent_instances > 0 ? 1 : 0;
   nobody.text = fmt::format("none of the {} registered instances is alive", now.silent_instances);
   into.look_at(std::move(nobody));
-  auto snapshot = made(old_snapshot, "", "medium");
-  snapshot.value = now.oldest_transaction_seconds;
-  snapshot.bound = bound.transaction_seconds;
-  snapshot.text = fmt::format("a transaction has been open for {:.0f} s; what it can see cannot be cleaned up: {}",
-                              now.oldest_transaction_seconds, now.snapshot_holder);
-  into.look_at(std::move(snapshot));
   auto held = made(rotation_held, "", "medium");
   held.value = now.held_seconds;
   held.bound = bound.held_seconds;
@@ -122,6 +125,7 @@ std::vector<finding> judge(const bounds& bound, const figures& now, const std::v
   judging all;
   for (const auto& queue : now.queues) look_at_queue(all, bound, queue);
   for (const auto& instance : now.troubled) look_at_instance(all, bound, instance);
+  for (const auto& held : now.snapshots) look_at_snapshot(all, bound, held);
   look_at_fleet(all, bound, now);
   for (const auto& one : open) {
     const bool ours = std::find(of_figures.begin(), of_figures.end(), one.name) != of_figures.end();

@@ -11,8 +11,8 @@ namespace fleet::central::alerts {
 struct bounds {
   double dead_letters = 10;  ///< of a queue
   double queue_latency_seconds = 5;
-  double transaction_seconds = 300;  ///< of the oldest that holds a snapshot
-  double held_seconds = 600;         ///< that rotation waits for a segment
+  double snapshot_seconds = 300;  ///< that one has been held
+  double held_seconds = 600;      ///< that rotation waits for a segment
   double instance_silent_seconds = 60;
   double instance_backlog = 1000;  ///< messages set aside for one that reads too slowly
 };
@@ -30,13 +30,20 @@ struct troubled_instance {
   double backlog = 0;
 };
 
+/// The oldest snapshot of one kind of holder: session, prepared_transaction, replication_slot or standby.
+struct held_snapshot {
+  std::string kind;
+  std::string holder;  ///< for people: a session's pid and program, a slot's name
+  double seconds = 0;
+  std::int64_t transactions = 0;  ///< that have begun since
+};
+
 struct figures {
   std::vector<queue_figure> queues;
   std::int64_t live_instances = 0;
   std::int64_t silent_instances = 0;
   std::vector<troubled_instance> troubled;  ///< only those that may need an alert
-  double oldest_transaction_seconds = 0;
-  std::string snapshot_holder;
+  std::vector<held_snapshot> snapshots;
   double held_seconds = 0;
   std::string held_by;
 };

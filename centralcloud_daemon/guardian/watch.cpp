@@ -45,6 +45,10 @@ boost::asio::awaitable<outcome> watch::receive_sample(postgres::transaction& ope
     case sample_reception::recorded:
       break;
   }
+  log_.debug("sample_recorded", messages::to_string(sample.status),
+             {{"proposal_id", sample.proposal_id},
+              {"trace_id", base::trace_id_of(recorded.trace)},
+              {"metrics_trace_id", base::trace_id_of(sample.told_trace)}});
   if (recorded.unapproved) {
     alerts::change_alert what{"executed_without_approval", sample.proposal_id, "critical",
                               "a change runs that nobody approved", recorded.trace};

@@ -26,21 +26,23 @@ base::decimal consensus_score(const recorded_pattern& recorded) {
 
 boost::asio::awaitable<quantumflow::outcome> aggregator::receive_report(postgres::transaction& open,
                                                                         messages::pattern_discovered report) {
-  const auto pattern_type = report.pattern_type;
+  pattern_in_hand pattern;
+  pattern.type = report.pattern_type;
+  // Whoever reports by SQL, or with an older agent, has none.
+  pattern.trace = report.trace ? *report.trace : base::trace_context::begin();
   pattern_report what;
   what.code = code_of(report.pattern);
-  what.fingerprint = fingerprint(pattern_type, what.code);
-  what.pattern_id = co_await identify(open, pattern_type, what.fingerprint, what.code);
+  what.fingerprint = fingerprint(pattern.type, what.code);
+  what.pattern_id = co_await identify(open, pattern.type, what.fingerprint, what.code);
   what.message = std::move(report);
-  const auto pattern_id = what.pattern_id;
+  pattern.id = what.pattern_id;
   auto recorded = co_await record_pattern(open, std::move(what));
   const auto evidence = recorded.evidence;
   if (recorded.state == pattern_state::observed && is_confirmed(settings_, evidence)) {
-    co_await confirm(open, pattern_id, pattern_type, recorded);
+    co_await confirm(open, pattern, recorded);
     recorded.state = pattern_state::confirmed;
   }
-  if (recorded.state == pattern_state::confirmed && is_promoted(settings_, evidence))
-    co_await promote(open, pattern_id);
+  if (recorded.state == pattern_state::confirmed && is_promoted(settings_, evidence)) co_await promote(open, pattern);
   co_return quantumflow::outcome::done();
 }
 
@@ -65,31 +67,35 @@ boost::asio::awaitable<std::string> aggregator::identify(postgres::transaction& 
   co_return found;
 }
 
-boost::asio::awaitable<void> aggregator::confirm(postgres::transaction& open, std::string pattern_id,
-                                                 std::string pattern_type, recorded_pattern recorded) {
+boost::asio::awaitable<void> aggregator::confirm(postgres::transaction& open, pattern_in_hand what,
+                                                 recorded_pattern recorded) {
   const auto score = consensus_score(recorded);
-  const bool first = co_await confirm_pattern(open, pattern_id, score);
+  const bool first = co_await confirm_pattern(open, what.id, score);
   if (!first) co_return;
   messages::consensus_pattern message;
-  message.pattern_id = pattern_id;
-  message.pattern_type = std::move(pattern_type);
+  message.pattern_id = what.id;
+  message.pattern_type = std::move(what.type);
+  message.trace = what.trace.child();
   message.success_rate = mean_success_rate(recorded.evidence);
   message.consensus_score = score;
   message.usage_count = recorded.evidence.usage_count;
   message.pattern = std::move(recorded.pattern);
   message.source_instances = std::move(recorded.sources);
   or_throw(co_await out_.send_consensus_pattern(open, std::move(message)));
-  log_.info("pattern_confirmed", "several instances confirm a pattern", {{"pattern_id", pattern_id}});
+  log_.info("pattern_confirmed", "several instances confirm a pattern",
+            {{"pattern_id", what.id}, {"trace_id", what.trace.trace_id}});
 }
 
-boost::asio::awaitable<void> aggregator::promote(postgres::transaction& open, std::string pattern_id) {
-  const bool first = co_await promote_pattern(open, pattern_id);
+boost::asio::awaitable<void> aggregator::promote(postgres::transaction& open, pattern_in_hand what) {
+  const bool first = co_await promote_pattern(open, what.id);
   if (!first) co_return;
   messages::learning_loop_completed message;
   message.patterns_processed = 1;
   message.rules_generated = 1;
+  message.trace = what.trace.child();
   or_throw(co_await out_.send_learning_loop_completed(open, message));
-  log_.info("pattern_promoted", "a confirmed pattern is used widely", {{"pattern_id", pattern_id}});
+  log_.info("pattern_promoted", "a confirmed pattern is used widely",
+            {{"pattern_id", what.id}, {"trace_id", what.trace.trace_id}});
 }
 
 }  // namespace fleet::central::patterns

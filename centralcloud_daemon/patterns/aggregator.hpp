@@ -25,11 +25,15 @@ class aggregator {
                                                               messages::pattern_discovered report);
 
  private:
+  struct pattern_in_hand {
+    std::string id;
+    std::string type;
+    base::trace_context trace;  ///< of the report that carries it on
+  };
   boost::asio::awaitable<std::string> identify(postgres::transaction& open, std::string pattern_type,
                                                std::string fingerprint, std::string code);
-  boost::asio::awaitable<void> confirm(postgres::transaction& open, std::string pattern_id, std::string pattern_type,
-                                       recorded_pattern recorded);
-  boost::asio::awaitable<void> promote(postgres::transaction& open, std::string pattern_id);
+  boost::asio::awaitable<void> confirm(postgres::transaction& open, pattern_in_hand what, recorded_pattern recorded);
+  boost::asio::awaitable<void> promote(postgres::transaction& open, pattern_in_hand what);
 
   producers& out_;
   const pattern_settings& settings_;

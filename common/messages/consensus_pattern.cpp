@@ -2,6 +2,8 @@
 
 #include <boost/json/array.hpp>
 
+#include "common/messages/trace.hpp"
+
 namespace fleet::messages {
 namespace {
 
@@ -21,6 +23,7 @@ base::result<consensus_pattern> consensus_pattern::decode(const boost::json::obj
   out.source_instances = in.ids("source_instances", 10'000);
   out.usage_count = in.integer("usage_count");
   out.timestamp = in.time("timestamp");
+  out.trace = read_trace(message);
   if (!in.ok()) return in.error();
   return out;
 }
@@ -35,6 +38,7 @@ boost::json::object consensus_pattern::encode() const {
   object.emplace("source_instances", boost::json::array(source_instances.begin(), source_instances.end()));
   object.emplace("usage_count", usage_count);
   object.emplace("timestamp", to_json(timestamp));
+  add_trace(object, trace);
   return object;
 }
 

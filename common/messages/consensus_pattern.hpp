@@ -2,6 +2,7 @@
 #pragma once
 #include <boost/json/object.hpp>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -10,6 +11,7 @@
 #include "common/base/error.hpp"
 #include "common/base/ids.hpp"
 #include "common/base/time.hpp"
+#include "common/base/trace.hpp"
 #include "common/messages/code_pattern.hpp"
 
 namespace fleet::messages {
@@ -25,6 +27,7 @@ struct consensus_pattern {
   std::vector<std::string> source_instances;  ///< at most 10000
   std::int64_t usage_count = 0;
   base::timestamp timestamp;
+  std::optional<base::trace_context> trace;  ///< field `traceparent`
 
   /// Error `invalid_input` with every wrong field.
   static base::result<consensus_pattern> decode(const boost::json::object& message);

@@ -33,6 +33,7 @@ base::result<execution_metrics> execution_metrics::decode(const boost::json::obj
   out.status = in.choice<execution_status>("status", statuses);
   out.timestamp = in.time("timestamp");
   out.trace = read_trace(message);
+  out.told_trace = read_trace(message, told_trace_field);
   if (!in.ok()) return in.error();
   return out;
 }
@@ -47,6 +48,7 @@ boost::json::object execution_metrics::encode() const {
   object.emplace("status", to_string(status));
   object.emplace("timestamp", to_json(timestamp));
   add_trace(object, trace);
+  add_trace(object, told_trace, told_trace_field);
   return object;
 }
 

@@ -27,7 +27,8 @@ struct execution_metrics {
   metric_set metrics_after;
   execution_status status = execution_status::executing;
   base::timestamp timestamp;
-  std::optional<base::trace_context> trace;  ///< field `traceparent`
+  std::optional<base::trace_context> trace;       ///< field `traceparent`: the proposal's
+  std::optional<base::trace_context> told_trace;  ///< field `metrics_traceparent`: see trace.hpp
 
   /// Error `invalid_input` with every wrong field.
   static base::result<execution_metrics> decode(const boost::json::object& message);

@@ -1,6 +1,7 @@
 #include "common/messages/learning_loop_completed.hpp"
 
 #include "common/messages/reader.hpp"
+#include "common/messages/trace.hpp"
 
 namespace fleet::messages {
 
@@ -12,6 +13,7 @@ base::result<learning_loop_completed> learning_loop_completed::decode(const boos
   out.rules_generated = in.integer("rules_generated");
   out.thresholds_updated = in.integer("thresholds_updated");
   out.timestamp = in.time("timestamp");
+  out.trace = read_trace(message);
   if (!in.ok()) return in.error();
   return out;
 }
@@ -22,6 +24,7 @@ boost::json::object learning_loop_completed::encode() const {
   object.emplace("rules_generated", rules_generated);
   object.emplace("thresholds_updated", thresholds_updated);
   object.emplace("timestamp", to_json(timestamp));
+  add_trace(object, trace);
   return object;
 }
 

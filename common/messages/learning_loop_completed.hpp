@@ -2,12 +2,14 @@
 #pragma once
 #include <boost/json/object.hpp>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "common/base/error.hpp"
 #include "common/base/ids.hpp"
 #include "common/base/time.hpp"
+#include "common/base/trace.hpp"
 
 namespace fleet::messages {
 
@@ -18,6 +20,7 @@ struct learning_loop_completed {
   std::int64_t rules_generated = 0;
   std::int64_t thresholds_updated = 0;
   base::timestamp timestamp;
+  std::optional<base::trace_context> trace;  ///< field `traceparent`
 
   /// Error `invalid_input` with every wrong field.
   static base::result<learning_loop_completed> decode(const boost::json::object& message);

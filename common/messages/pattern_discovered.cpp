@@ -1,5 +1,7 @@
 #include "common/messages/pattern_discovered.hpp"
 
+#include "common/messages/trace.hpp"
+
 namespace fleet::messages {
 
 base::result<pattern_discovered> pattern_discovered::decode(const boost::json::object& message) {
@@ -13,6 +15,7 @@ base::result<pattern_discovered> pattern_discovered::decode(const boost::json::o
   out.agent_type = in.id("agent_type");
   out.timestamp = in.time("timestamp");
   out.usage_count = in.optional_integer("usage_count");
+  out.trace = read_trace(message);
   if (!in.ok()) return in.error();
   return out;
 }
@@ -26,6 +29,7 @@ boost::json::object pattern_discovered::encode() const {
   object.emplace("agent_type", agent_type);
   object.emplace("timestamp", to_json(timestamp));
   if (usage_count) object.emplace("usage_count", *usage_count);
+  add_trace(object, trace);
   return object;
 }
 

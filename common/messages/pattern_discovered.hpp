@@ -10,6 +10,7 @@
 #include "common/base/error.hpp"
 #include "common/base/ids.hpp"
 #include "common/base/time.hpp"
+#include "common/base/trace.hpp"
 #include "common/messages/code_pattern.hpp"
 
 namespace fleet::messages {
@@ -24,6 +25,7 @@ struct pattern_discovered {
   std::string agent_type;
   base::timestamp timestamp;
   std::optional<std::int64_t> usage_count;
+  std::optional<base::trace_context> trace;  ///< field `traceparent`
 
   /// Error `invalid_input` with every wrong field.
   static base::result<pattern_discovered> decode(const boost::json::object& message);

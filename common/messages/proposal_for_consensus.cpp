@@ -20,6 +20,7 @@ base::result<proposal_for_consensus> proposal_for_consensus::decode(const boost:
   out.agent_id = in.optional_id("agent_id");
   out.priority_score = in.optional_number("priority_score", non_negative);
   out.metadata = read_optional_proposal_metadata(in);
+  out.preview = in.optional_free_object("preview");
   out.trace = read_trace(message);
   if (!in.ok()) return in.error();
   return out;
@@ -38,6 +39,7 @@ boost::json::object proposal_for_consensus::encode() const {
   if (agent_id) object.emplace("agent_id", *agent_id);
   if (priority_score) object.emplace("priority_score", to_json(*priority_score));
   if (metadata) object.emplace("metadata", *metadata);
+  if (preview) object.emplace("preview", *preview);
   add_trace(object, trace);
   return object;
 }

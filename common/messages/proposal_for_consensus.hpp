@@ -28,7 +28,9 @@ struct proposal_for_consensus {
   std::optional<std::string> agent_id;
   std::optional<base::decimal> priority_score;  ///< at least 0
   std::optional<boost::json::object> metadata;  ///< see proposal_metadata.hpp
-  std::optional<base::trace_context> trace;     ///< field `traceparent`
+  /// What the proposing instance says that the change does to its files, for people: {commit, files: {path: hunks}}.
+  std::optional<boost::json::object> preview;
+  std::optional<base::trace_context> trace;  ///< field `traceparent`
 
   /// Error `invalid_input` with every wrong field.
   static base::result<proposal_for_consensus> decode(const boost::json::object& message);

@@ -1,17 +1,14 @@
 #include "common/messages/trace.hpp"
 
 namespace fleet::messages {
-namespace {
-constexpr auto field = "traceparent";
-}
 
-std::optional<base::trace_context> read_trace(const boost::json::object& message) {
+std::optional<base::trace_context> read_trace(const boost::json::object& message, std::string_view field) {
   const auto* value = message.if_contains(field);
   if (value == nullptr || !value->is_string()) return std::nullopt;
   return base::trace_context::parse(value->get_string());
 }
 
-void add_trace(boost::json::object& to, const std::optional<base::trace_context>& trace) {
+void add_trace(boost::json::object& to, const std::optional<base::trace_context>& trace, std::string_view field) {
   if (trace) to[field] = trace->str();
 }
 

@@ -51,6 +51,10 @@ awaitable<void> count_messages(postgres::connection& connection) {
   co_await connection.query("select quantumflow.count_messages()");
 }
 
+awaitable<void> tick_xid_clock(postgres::connection& connection) {
+  co_await connection.query("select quantumflow.tick_xid_clock()");
+}
+
 awaitable<void> trim_positions(postgres::connection& connection) {
   co_await connection.query("select quantumflow.trim_positions()");
 }

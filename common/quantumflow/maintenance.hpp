@@ -50,6 +50,8 @@ boost::asio::awaitable<std::optional<expired_instance>> expire_instance(postgres
                                                                         maintenance_settings how);
 /// Counts what was published since the last time, so that looking at the queues counts no backlog.
 boost::asio::awaitable<void> count_messages(postgres::connection& connection);
+/// Notes which transaction ids have been given out by now, so that it is known since when a slot holds what it holds.
+boost::asio::awaitable<void> tick_xid_clock(postgres::connection& connection);
 /// Deletes the positions of cursors that newer ones have replaced, and what was taken of backlogs and retries.
 boost::asio::awaitable<void> trim_positions(postgres::connection& connection);
 

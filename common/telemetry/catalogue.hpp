@@ -41,8 +41,8 @@ inline constexpr std::array all = {
     metric{"quantumflow_queue_purged_total", kind::counter, source::coordinator, "queue", "Dead letters purged by operators, ever."},
     metric{"quantumflow_log_bytes", kind::gauge, source::coordinator, "", "Size of the message log's segments, with indexes."},
     metric{"quantumflow_log_held_seconds", kind::gauge, source::coordinator, "", "How long rotation has been waiting for a segment that is still in use; 0 where it waits for none."},
-    metric{"quantumflow_oldest_transaction_seconds", kind::gauge, source::coordinator, "", "Age of the oldest transaction that holds a snapshot of this database: what it can see cannot be cleaned up."},
-    metric{"quantumflow_oldest_xmin_age_transactions", kind::gauge, source::coordinator, "", "Transactions since the oldest snapshot, of sessions, prepared transactions and replication slots."},
+    metric{"quantumflow_oldest_transaction_seconds", kind::gauge, source::coordinator, "holder", "How long the oldest snapshot of this database has been held, by kind of holder: session, prepared_transaction, replication_slot or standby (of the last two up to a day). What it can see cannot be cleaned up."},
+    metric{"quantumflow_oldest_xmin_age_transactions", kind::gauge, source::coordinator, "holder", "Transactions since the oldest snapshot, by kind of holder: session, prepared_transaction, replication_slot or standby."},
     metric{"quantumflow_sampled_timestamp_seconds", kind::gauge, source::coordinator, "", "When the figures of the database were last sampled (Unix time)."},
     metric{"quantumflow_sample_seconds", kind::histogram, source::coordinator, "", "Time that sampling the database's figures takes."},
     // The queue layer inside a daemon.

@@ -36,12 +36,12 @@ class knowledge_handlers {
   }
 
   awaitable<response> tell_metrics(request from) {
-    auto taken = co_await with_.intake.take(intake::kind::agent_metrics, body_of(from));
+    auto taken = co_await with_.intake.take(intake::kind::agent_metrics, traced_body_of(from));
     co_return http::json_response(202, std::move(taken.reply));
   }
 
   awaitable<response> report_pattern(request from) {
-    auto taken = co_await with_.intake.take(intake::kind::pattern, body_of(from));
+    auto taken = co_await with_.intake.take(intake::kind::pattern, traced_body_of(from));
     co_return http::json_response(202, std::move(taken.reply));
   }
 

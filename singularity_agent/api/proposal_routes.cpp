@@ -3,7 +3,6 @@
 #include <memory>
 #include <utility>
 
-#include "common/messages/trace.hpp"
 #include "singularity_agent/api/answers.hpp"
 #include "singularity_agent/api/routes.hpp"
 #include "singularity_agent/database.hpp"
@@ -24,12 +23,7 @@ class proposal_handlers {
   explicit proposal_handlers(parts with) : with_(with) {}
 
   awaitable<response> submit(request from) {
-    auto body = body_of(from);
-    // The header is the caller's own; a body may carry one from further back.
-    auto trace = base::trace_context::parse(from.header("traceparent"));
-    if (!trace) trace = messages::read_trace(body);
-    body["traceparent"] = (trace ? trace->child() : base::trace_context::begin()).str();
-    auto taken = co_await with_.intake.take(intake::kind::proposal, std::move(body));
+    auto taken = co_await with_.intake.take(intake::kind::proposal, traced_body_of(from));
     co_return http::json_response(taken.spooled ? 202 : 201, std::move(taken.reply));
   }
 
@@ -64,6 +58,7 @@ class proposal_handlers {
     boost::json::object body;
     body["proposal_id"] = from.parameter("id");
     body["metrics"] = body_of(from);
+    body[messages::trace_field] = traceparent_of(from, body);
     auto taken = co_await with_.intake.take(intake::kind::proposal_metrics, std::move(body));
     co_return http::json_response(202, std::move(taken.reply));
   }

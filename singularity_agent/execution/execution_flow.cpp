@@ -23,7 +23,7 @@ struct execution_flow::work {
   boost::json::object proposal;
   boost::json::object profile;
   boost::json::object metrics_before;
-  boost::json::object metrics_after;
+  metrics::measurement after;
   applied_change applied;
 
   /// The detail of a step that an earlier run finished well; null otherwise.
@@ -165,7 +165,8 @@ boost::asio::awaitable<execution_flow::go_on> execution_flow::measure_before(wor
   }
   const auto permitted = co_await begin(on, journal_step::metrics_before);
   if (permitted == go_on::no) co_return go_on::no;
-  on.metrics_before = co_await measure_.measure(on.agent_type);
+  const auto measured = co_await measure_.measure(on.agent_type);
+  on.metrics_before = measured.metrics;
   const auto keep = [&](postgres::transaction& in) -> boost::asio::awaitable<void> {
     finished_step step;
     step.proposal = on.id;
@@ -176,6 +177,7 @@ boost::asio::awaitable<execution_flow::go_on> execution_flow::measure_before(wor
     sample.proposal = on.id;
     sample.status = "executing";
     sample.before = on.metrics_before;
+    sample.told_traceparent = measured.told_traceparent;
     co_await samples_.record(in.on(), std::move(sample));
   };
   co_await transact(connections_, keep);
@@ -224,9 +226,9 @@ boost::asio::awaitable<execution_flow::go_on> execution_flow::verify(work& on) {
 boost::asio::awaitable<execution_flow::go_on> execution_flow::measure_after(work& on) {
   const auto permitted = co_await begin(on, journal_step::metrics_after);
   if (permitted == go_on::no) co_return go_on::no;
-  on.metrics_after = co_await measure_.measure(on.agent_type);
+  on.after = co_await measure_.measure(on.agent_type);
   boost::json::object detail;
-  detail["metrics"] = on.metrics_after;
+  detail["metrics"] = on.after.metrics;
   co_await done(on, journal_step::metrics_after, std::move(detail));
   co_return go_on::yes;
 }
@@ -236,7 +238,7 @@ boost::asio::awaitable<void> execution_flow::finish(work& on) {
   what.proposal = on.id;
   what.applied = detail_of(on.applied);
   what.metrics_before = on.metrics_before;
-  what.metrics_after = on.metrics_after;
+  what.after = std::move(on.after);
   what.interval = options_.sample_interval;
   what.window_seconds = options_.observation_window_seconds;
   if (const auto* window = on.profile.if_contains("observation_window_seconds");

@@ -68,10 +68,10 @@ boost::asio::awaitable<void> execution_repository::finish_step(postgres::connect
 
 boost::asio::awaitable<bool> execution_repository::finish_applied(postgres::connection& on,
                                                                   finished_execution what) const {
-  auto arguments = postgres::make_params(self_, what.proposal, what.applied, what.metrics_before, what.metrics_after,
-                                         what.window_seconds, what.interval.count());
+  auto arguments = postgres::make_params(self_, what.proposal, what.applied, what.metrics_before, what.after.metrics,
+                                         what.window_seconds, what.interval.count(), what.after.told_traceparent);
   const auto found =
-      co_await on.query("select singularity.finish_applied($1, $2, $3, $4, $5, $6, $7)", std::move(arguments));
+      co_await on.query("select singularity.finish_applied($1, $2, $3, $4, $5, $6, $7, $8)", std::move(arguments));
   co_return found.single().get<bool>(0);
 }
 
@@ -114,9 +114,9 @@ boost::asio::awaitable<void> execution_repository::postpone_rollback(postgres::c
 
 boost::asio::awaitable<void> execution_repository::finish_rollback(postgres::connection& on,
                                                                    finished_rollback what) const {
-  auto arguments =
-      postgres::make_params(self_, what.rollback_id, what.completed, what.detail, what.steps, what.metrics_after);
-  co_await on.query("select singularity.finish_rollback($1, $2, $3, $4, $5, $6)", std::move(arguments));
+  auto arguments = postgres::make_params(self_, what.rollback_id, what.completed, what.detail, what.steps,
+                                         what.after.metrics, what.after.told_traceparent);
+  co_await on.query("select singularity.finish_rollback($1, $2, $3, $4, $5, $6, $7)", std::move(arguments));
 }
 
 boost::asio::awaitable<bool> execution_repository::put_profile(postgres::connection& on,

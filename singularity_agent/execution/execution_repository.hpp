@@ -12,6 +12,7 @@
 #include "common/base/ids.hpp"
 #include "common/messages/rollback_trigger.hpp"
 #include "common/postgres/connection.hpp"
+#include "singularity_agent/metrics/sample_repository.hpp"
 
 namespace fleet::agent::execution {
 
@@ -35,7 +36,7 @@ struct finished_execution {
   base::proposal_id proposal;
   boost::json::object applied;
   boost::json::object metrics_before;
-  boost::json::object metrics_after;
+  metrics::measurement after;
   std::int64_t window_seconds = 0;
   std::chrono::milliseconds interval{};
 };
@@ -53,7 +54,7 @@ struct finished_rollback {
   bool completed = false;
   std::string detail;
   boost::json::array steps;
-  boost::json::object metrics_after;
+  metrics::measurement after;
 };
 
 enum class rollback_request { requested, repeated, unknown, nothing_applied, ended };

@@ -8,6 +8,7 @@
 #include "common/messages/metrics.hpp"
 #include "common/messages/pattern_discovered.hpp"
 #include "common/messages/reader.hpp"
+#include "common/messages/trace.hpp"
 #include "common/messages/vote_choice.hpp"
 #include "singularity_agent/database.hpp"
 
@@ -75,6 +76,7 @@ base::result<messages::pattern_discovered> read_pattern(const object& body) {
   pattern.success_rate = in.number("success_rate", messages::unit_range);
   pattern.agent_type = in.id("agent_type");
   pattern.usage_count = in.optional_integer("usage_count");
+  pattern.trace = messages::read_trace(body);
   if (!in.ok()) return in.error();
   return pattern;
 }
@@ -85,6 +87,14 @@ std::vector<base::field_error> as_the_caller_sent_them(std::vector<base::field_e
   for (auto& each : fields)
     if (each.field.starts_with(prefix)) each.field.erase(0, prefix.size());
   return fields;
+}
+
+/// As the sample that they go out with is to have them.
+metrics::measurement measurement_of(const object& body, const messages::metric_set& told) {
+  metrics::measurement made;
+  made.metrics = messages::encode_metrics(told);
+  if (const auto trace = messages::read_trace(body)) made.told_traceparent = trace->str();
+  return made;
 }
 
 template <class T>
@@ -168,7 +178,8 @@ awaitable<object> applier::apply_proposal(postgres::transaction& in, object body
 awaitable<object> applier::apply_proposal_metrics(postgres::transaction& in, object body) {
   const auto told = value_or_throw(read_proposal_metrics(body));
   const auto& id = told.proposal;
-  const auto outcome = co_await with_.samples.report(in.on(), id, messages::encode_metrics(told.metrics));
+  auto what = measurement_of(body, told.metrics);
+  const auto outcome = co_await with_.samples.report(in.on(), id, std::move(what));
   if (outcome == "unknown") fail(base::error_kind::not_found, fmt::format("there is no proposal '{}' here", id.str()));
   if (outcome != "recorded") {
     fail(base::error_kind::conflict,
@@ -182,7 +193,8 @@ awaitable<object> applier::apply_proposal_metrics(postgres::transaction& in, obj
 
 awaitable<object> applier::apply_agent_metrics(postgres::transaction& in, object body) {
   const auto told = value_or_throw(read_agent_metrics(body));
-  co_await with_.samples.tell(in.on(), told.agent_type, messages::encode_metrics(told.metrics));
+  auto what = measurement_of(body, told.metrics);
+  co_await with_.samples.tell(in.on(), told.agent_type, std::move(what));
   object reply;
   reply["agent_type"] = told.agent_type;
   reply["accepted"] = told.metrics.size();

@@ -151,14 +151,24 @@ awaitable<object> intake::apply_in(postgres::transaction& in, const item& what) 
 
 /// After the commit.
 void intake::applied(const item& what) {
-  if (what.what == kind::proposal) log_accepted(what.body);
+  log_accepted(what);
   with_.apply.wake(what.what);
 }
 
-void intake::log_accepted(const object& proposal) const {
-  with_.log.info("proposal_accepted", "waits to be sent for consensus",
-                 {{"proposal_id", std::string_view(proposal.at("proposal_id").as_string())},
-                  {"trace_id", base::trace_id_of(messages::read_trace(proposal))}});
+/// Patterns and votes are messages already, and logged as such.
+void intake::log_accepted(const item& what) const {
+  const auto text = [&what](std::string_view field) { return std::string_view(what.body.at(field).as_string()); };
+  const auto trace_id = base::trace_id_of(messages::read_trace(what.body));
+  if (what.what == kind::proposal) {
+    with_.log.info("proposal_accepted", "waits to be sent for consensus",
+                   {{"proposal_id", text("proposal_id")}, {"trace_id", trace_id}});
+  } else if (what.what == kind::proposal_metrics) {
+    with_.log.debug("metrics_accepted", "go to the Guardian as a sample of their own",
+                    {{"proposal_id", text("proposal_id")}, {"trace_id", trace_id}});
+  } else if (what.what == kind::agent_metrics) {
+    with_.log.debug("metrics_accepted", "go with the next sample of each watched change of the type",
+                    {{"agent_type", text("agent_type")}, {"trace_id", trace_id}});
+  }
 }
 
 awaitable<void> intake::keep(item what) {

@@ -71,7 +71,7 @@ class intake {
   boost::asio::awaitable<void> tidy();
   boost::asio::awaitable<void> forget_old_keys();
   void show();
-  void log_accepted(const boost::json::object& proposal) const;
+  void log_accepted(const item& what) const;
 
   parts with_;
   std::shared_ptr<quantumflow::spool> spool_;  ///< shared with calls on the blocking pool that outlive a coroutine

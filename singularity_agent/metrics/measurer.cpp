@@ -34,16 +34,19 @@ boost::asio::awaitable<boost::json::object> measurer::measure() {
   co_return measured;
 }
 
-boost::asio::awaitable<boost::json::object> measurer::measure(std::string agent_type) {
+boost::asio::awaitable<measurement> measurer::measure(std::string agent_type) {
   auto measured = co_await measure();
   auto connection = co_await connections_.acquire(connection_wait);
   const auto told = co_await samples_.told(*connection, std::move(agent_type), interval_ * 3);
   co_return merged(std::move(measured), told);
 }
 
-boost::json::object merged(boost::json::object measured, const boost::json::object& told) {
-  for (const auto& [name, value] : told) measured[name] = value;
-  return measured;
+measurement merged(boost::json::object measured, const measurement& told) {
+  measurement all;
+  all.metrics = std::move(measured);
+  for (const auto& [name, value] : told.metrics) all.metrics[name] = value;
+  all.told_traceparent = told.told_traceparent;
+  return all;
 }
 
 }  // namespace fleet::agent::metrics

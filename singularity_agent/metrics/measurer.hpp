@@ -23,7 +23,7 @@ class measurer {
   /// What the samplers say; empty where they fail (logged): a change is not failed for want of metrics.
   boost::asio::awaitable<boost::json::object> measure();
   /// The same, with what agents of the type told within the last three intervals.
-  boost::asio::awaitable<boost::json::object> measure(std::string agent_type);
+  boost::asio::awaitable<measurement> measure(std::string agent_type);
 
  private:
   sampler& sampler_;
@@ -35,6 +35,6 @@ class measurer {
 };
 
 /// `told` goes over `measured`: an agent knows its own figures better than the machine does.
-boost::json::object merged(boost::json::object measured, const boost::json::object& told);
+measurement merged(boost::json::object measured, const measurement& told);
 
 }  // namespace fleet::agent::metrics

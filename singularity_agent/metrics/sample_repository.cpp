@@ -1,6 +1,16 @@
 #include "singularity_agent/metrics/sample_repository.hpp"
 
 namespace fleet::agent::metrics {
+namespace {
+
+measurement measurement_in(const postgres::row& row) {
+  measurement told;
+  told.metrics = row.get<boost::json::object>("told");
+  told.told_traceparent = row.get<std::optional<std::string>>("traceparent");
+  return told;
+}
+
+}  // namespace
 
 boost::asio::awaitable<std::vector<base::proposal_id>> sample_repository::end_watches(postgres::connection& on) const {
   auto arguments = postgres::make_params(self_);
@@ -18,7 +28,7 @@ boost::asio::awaitable<std::vector<due_watch>> sample_repository::due_watches(po
     due_watch one;
     one.proposal = row.get<base::proposal_id>("proposal_id");
     one.agent_type = row.get<std::string>("agent_type");
-    one.told = row.get<boost::json::object>("told");
+    one.told = measurement_in(row);
     due.push_back(std::move(one));
   }
   co_return due;
@@ -34,36 +44,39 @@ boost::asio::awaitable<std::optional<std::chrono::milliseconds>> sample_reposito
 }
 
 boost::asio::awaitable<bool> sample_repository::record_watch(postgres::connection& on, base::proposal_id proposal,
-                                                             boost::json::object metrics,
+                                                             measurement what,
                                                              std::chrono::milliseconds interval) const {
-  auto arguments = postgres::make_params(self_, proposal, metrics, interval.count());
-  const auto found = co_await on.query("select singularity.record_watch($1, $2, $3, $4)", std::move(arguments));
+  auto arguments = postgres::make_params(self_, proposal, what.metrics, interval.count(), what.told_traceparent);
+  const auto found = co_await on.query("select singularity.record_watch($1, $2, $3, $4, $5)", std::move(arguments));
   co_return found.single().get<bool>(0);
 }
 
 boost::asio::awaitable<void> sample_repository::record(postgres::connection& on, recorded_sample what) const {
-  auto arguments = postgres::make_params(self_, what.proposal, what.status, what.before, what.after);
-  co_await on.query("select singularity.record_sample($1, $2, $3, $4, $5, 'agent')", std::move(arguments));
+  auto arguments =
+      postgres::make_params(self_, what.proposal, what.status, what.before, what.after, what.told_traceparent);
+  co_await on.query("select singularity.record_sample($1, $2, $3, $4, $5, 'agent', $6)", std::move(arguments));
 }
 
 boost::asio::awaitable<std::string> sample_repository::report(postgres::connection& on, base::proposal_id proposal,
-                                                              boost::json::object metrics) const {
-  auto arguments = postgres::make_params(self_, proposal, metrics);
-  const auto found = co_await on.query("select singularity.report_metrics($1, $2, $3)", std::move(arguments));
+                                                              measurement told) const {
+  auto arguments = postgres::make_params(self_, proposal, told.metrics, told.told_traceparent);
+  const auto found = co_await on.query("select singularity.report_metrics($1, $2, $3, $4)", std::move(arguments));
   co_return found.single().get<std::string>(0);
 }
 
 boost::asio::awaitable<void> sample_repository::tell(postgres::connection& on, std::string agent_type,
-                                                     boost::json::object metrics) const {
-  auto arguments = postgres::make_params(self_, agent_type, metrics);
-  co_await on.query("select singularity.tell_metrics($1, $2, $3)", std::move(arguments));
+                                                     measurement told) const {
+  auto arguments = postgres::make_params(self_, agent_type, told.metrics, told.told_traceparent);
+  co_await on.query("select singularity.tell_metrics($1, $2, $3, $4)", std::move(arguments));
 }
 
-boost::asio::awaitable<boost::json::object> sample_repository::told(postgres::connection& on, std::string agent_type,
-                                                                    std::chrono::milliseconds max_age) const {
+boost::asio::awaitable<measurement> sample_repository::told(postgres::connection& on, std::string agent_type,
+                                                            std::chrono::milliseconds max_age) const {
   auto arguments = postgres::make_params(self_, agent_type, max_age.count());
-  const auto found = co_await on.query("select singularity.told_metrics($1, $2, $3)", std::move(arguments));
-  co_return found.single().get<boost::json::object>(0);
+  const auto found = co_await on.query("select * from singularity.told_metrics($1, $2, $3)", std::move(arguments));
+  measurement told;
+  if (!found.empty()) told = measurement_in(found.single());
+  co_return told;
 }
 
 boost::asio::awaitable<std::vector<boost::json::object>> sample_repository::unreported(postgres::connection& on,

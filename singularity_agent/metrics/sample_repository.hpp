@@ -13,10 +13,16 @@
 
 namespace fleet::agent::metrics {
 
+struct measurement {
+  boost::json::object metrics;
+  /// Of the request that an agent told these with, or some of them; nothing where none told any.
+  std::optional<std::string> told_traceparent;
+};
+
 struct due_watch {
   base::proposal_id proposal;
   std::string agent_type;
-  boost::json::object told;  ///< what agents of the type told since the change was applied
+  measurement told;  ///< what agents of the type told since the change was applied
 };
 
 struct recorded_sample {
@@ -24,6 +30,7 @@ struct recorded_sample {
   std::string status;
   boost::json::object before;
   boost::json::object after;
+  std::optional<std::string> told_traceparent;
 };
 
 /// All throw `postgres::sql_error`. The object must outlive its calls.
@@ -36,18 +43,17 @@ class sample_repository {
   boost::asio::awaitable<std::vector<due_watch>> due_watches(postgres::connection& on, int max) const;
   /// Until something of the above is due; nothing where nothing is watched.
   boost::asio::awaitable<std::optional<std::chrono::milliseconds>> next_watch(postgres::connection& on) const;
-  boost::asio::awaitable<bool> record_watch(postgres::connection& on, base::proposal_id proposal,
-                                            boost::json::object metrics, std::chrono::milliseconds interval) const;
+  boost::asio::awaitable<bool> record_watch(postgres::connection& on, base::proposal_id proposal, measurement what,
+                                            std::chrono::milliseconds interval) const;
   boost::asio::awaitable<void> record(postgres::connection& on, recorded_sample what) const;
   /// "recorded", "unknown", or the state in which no metrics are expected.
   boost::asio::awaitable<std::string> report(postgres::connection& on, base::proposal_id proposal,
-                                             boost::json::object metrics) const;
-  boost::asio::awaitable<void> tell(postgres::connection& on, std::string agent_type,
-                                    boost::json::object metrics) const;
-  boost::asio::awaitable<boost::json::object> told(postgres::connection& on, std::string agent_type,
-                                                   std::chrono::milliseconds max_age) const;
+                                             measurement told) const;
+  boost::asio::awaitable<void> tell(postgres::connection& on, std::string agent_type, measurement told) const;
+  boost::asio::awaitable<measurement> told(postgres::connection& on, std::string agent_type,
+                                           std::chrono::milliseconds max_age) const;
 
-  /// [{sample_id, proposal_id, agent_type, status, metrics_before, metrics_after, timestamp}], oldest first.
+  /// [{sample_id, proposal_id, agent_type, status, metrics_before, metrics_after, timestamp, …}], oldest first.
   boost::asio::awaitable<std::vector<boost::json::object>> unreported(postgres::connection& on, int max) const;
   /// False: it was reported meanwhile.
   boost::asio::awaitable<bool> mark_reported(postgres::connection& on, std::int64_t sample,

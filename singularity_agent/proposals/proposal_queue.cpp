@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "common/base/json.hpp"
 #include "singularity_agent/database.hpp"
 
 namespace fleet::agent::proposals {
@@ -11,6 +12,8 @@ namespace {
 /// Sent in one transaction at most: bounds how long it lasts, and how much is ranked by figures of the same moment.
 constexpr std::size_t max_sent_at_once = 50;
 constexpr std::chrono::seconds look_again{5};
+/// With its preview a proposal must still be one that the queue takes; people do not read larger ones.
+constexpr std::size_t max_previewed_bytes = 1U << 20;
 
 base::decimal to_decimal(double priority) {
   constexpr double most = 1'000'000'000.0;
@@ -44,12 +47,13 @@ std::vector<queue_place> ranked(const std::vector<pending_proposal>& pending, co
 }  // namespace
 
 proposal_queue::proposal_queue(postgres::pool& connections, producers& send, wake_ups& wake, telemetry::logger log,
-                               proposals_settings settings)
+                               proposals_settings settings, preview_of preview)
     : connections_(connections),
       send_(send),
       wake_(wake),
       log_(std::move(log)),
       settings_(std::move(settings)),
+      preview_(std::move(preview)),
       repository_(send.self()) {}
 
 boost::asio::awaitable<submit_answer> proposal_queue::submit(postgres::transaction& in, submission what) {
@@ -73,25 +77,51 @@ boost::asio::awaitable<void> proposal_queue::dispatch(async::stop_token stop, st
 }
 
 boost::asio::awaitable<std::size_t> proposal_queue::send_best() {
-  const auto work = [this](postgres::transaction& in) { return send_best(in); };
-  const auto sent = co_await transact(connections_, work);
-  if (sent > 0) wake_.step_taken();
-  co_return sent;
+  std::vector<queue_place> places;
+  {
+    auto connection = co_await connections_.acquire(connection_wait);
+    places = co_await best(*connection);
+  }
+  if (places.empty()) co_return 0;
+  const auto known = co_await look_at(places);
+  const auto work = [&](postgres::transaction& in) -> boost::asio::awaitable<void> {
+    for (const auto& place : places) co_await send_one(in, place, known);
+  };
+  co_await transact(connections_, work);
+  wake_.step_taken();
+  co_return places.size();
 }
 
-boost::asio::awaitable<std::size_t> proposal_queue::send_best(postgres::transaction& in) {
-  const auto pending = co_await repository_.pending(in.on(), settings_.max_pending);
-  if (pending.empty()) co_return 0;
-  const auto in_flight = co_await repository_.in_flight(in.on());
+boost::asio::awaitable<std::vector<queue_place>> proposal_queue::best(postgres::connection& on) {
+  const auto pending = co_await repository_.pending(on, settings_.max_pending);
+  if (pending.empty()) co_return std::vector<queue_place>();
+  const auto in_flight = co_await repository_.in_flight(on);
   const auto room = std::max<std::int64_t>(settings_.max_in_flight - in_flight, 0);
-  const auto records = co_await repository_.track_records(in.on());
-  const auto places = ranked(pending, records, settings_.cost_factors);
-  const auto count = std::min({places.size(), static_cast<std::size_t>(room), max_sent_at_once});
-  for (std::size_t i = 0; i < count; ++i) co_await send_one(in, places[i]);
-  co_return count;
+  const auto records = co_await repository_.track_records(on);
+  auto places = ranked(pending, records, settings_.cost_factors);
+  places.resize(std::min({places.size(), static_cast<std::size_t>(room), max_sent_at_once}));
+  co_return places;
 }
 
-boost::asio::awaitable<void> proposal_queue::send_one(postgres::transaction& in, queue_place place) {
+/// Before the transaction that sends them: git is asked, and no transaction waits for a process.
+boost::asio::awaitable<proposal_queue::previews> proposal_queue::look_at(std::vector<queue_place> places) {
+  previews known;
+  if (!preview_) co_return known;
+  for (const auto& place : places) {
+    std::optional<boost::json::object> stored;
+    {
+      auto connection = co_await connections_.acquire(connection_wait);
+      stored = co_await repository_.find(*connection, base::proposal_id(place.proposal_id));
+    }
+    if (!stored || base::write_json(*stored).size() > max_previewed_bytes) continue;
+    auto shown = co_await preview_(std::move(stored->at("code_change").as_object()));
+    if (shown) known.emplace(place.proposal_id, std::move(*shown));
+  }
+  co_return known;
+}
+
+boost::asio::awaitable<void> proposal_queue::send_one(postgres::transaction& in, queue_place place,
+                                                      const previews& known) {
   const base::proposal_id id(place.proposal_id);
   auto stored = co_await repository_.find(in.on(), id);
   if (!stored) co_return;
@@ -99,6 +129,7 @@ boost::asio::awaitable<void> proposal_queue::send_one(postgres::transaction& in,
   sent.id = id;
   sent.priority = to_decimal(place.priority);
   auto message = value_or_throw(message_of(std::move(*stored), sent.priority));
+  if (const auto shown = known.find(place.proposal_id); shown != known.end()) message.preview = shown->second;
   sent.message = value_or_throw(co_await send_.propose_for_consensus(in, std::move(message)));
   co_await repository_.mark_sent(in.on(), std::move(sent));
 }

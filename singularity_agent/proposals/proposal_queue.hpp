@@ -1,14 +1,20 @@
 // The queue of an instance's own proposals: takes them in, ranks them, and sends the best first.
 #pragma once
 #include <boost/asio/awaitable.hpp>
+#include <boost/json/object.hpp>
 #include <cstddef>
 #include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
 
 #include "common/async/stop.hpp"
 #include "common/postgres/pool.hpp"
 #include "common/telemetry/log.hpp"
 #include "singularity_agent/producers.hpp"
 #include "singularity_agent/proposals/proposal_repository.hpp"
+#include "singularity_agent/proposals/proposal_scorer.hpp"
 #include "singularity_agent/proposals/submission.hpp"
 #include "singularity_agent/settings.hpp"
 #include "singularity_agent/wake_ups.hpp"
@@ -18,8 +24,12 @@ namespace fleet::agent::proposals {
 /// Everything passed by reference must outlive it.
 class proposal_queue {
  public:
+  /// What a change does to the files here; nothing where that is not known.
+  using preview_of = std::function<boost::asio::awaitable<std::optional<boost::json::object>>(boost::json::object)>;
+
+  /// `preview`: empty where the executor has no files to compare with.
   proposal_queue(postgres::pool& connections, producers& send, wake_ups& wake, telemetry::logger log,
-                 proposals_settings settings);
+                 proposals_settings settings, preview_of preview = {});
 
   /// Keeps the proposal, in the caller's transaction. `same` is as good as `created`: submitting again is safe.
   boost::asio::awaitable<submit_answer> submit(postgres::transaction& in, submission what);
@@ -35,14 +45,17 @@ class proposal_queue {
   const proposal_repository& repository() const { return repository_; }
 
  private:
-  boost::asio::awaitable<std::size_t> send_best(postgres::transaction& in);
-  boost::asio::awaitable<void> send_one(postgres::transaction& in, queue_place place);
+  using previews = std::map<std::string, boost::json::object>;
+  boost::asio::awaitable<std::vector<queue_place>> best(postgres::connection& on);
+  boost::asio::awaitable<previews> look_at(std::vector<queue_place> places);
+  boost::asio::awaitable<void> send_one(postgres::transaction& in, queue_place place, const previews& known);
 
   postgres::pool& connections_;
   producers& send_;
   wake_ups& wake_;
   telemetry::logger log_;
   proposals_settings settings_;
+  preview_of preview_;
   proposal_repository repository_;
 };
 

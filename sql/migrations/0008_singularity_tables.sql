@@ -110,6 +110,7 @@ create table singularity.sample (
   metrics_before jsonb not null check (jsonb_typeof(metrics_before) = 'object'),
   metrics_after  jsonb not null check (jsonb_typeof(metrics_after) = 'object'),
   source         text not null check (source in ('agent', 'caller')),
+  told_traceparent text,           -- the W3C trace context of the request that an agent told some of these with
   taken_at       timestamptz not null default clock_timestamp(),
   message_id     bigint,
   problem        text);            -- why it can never be published
@@ -124,6 +125,7 @@ create table singularity.agent_metrics (
   instance_id text not null,
   agent_type  text not null check (length(agent_type) between 1 and 200),
   metrics     jsonb not null check (jsonb_typeof(metrics) = 'object'),
+  traceparent text,
   told_at     timestamptz not null default clock_timestamp(),
   primary key (instance_id, agent_type));
 

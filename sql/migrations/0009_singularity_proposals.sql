@@ -167,13 +167,14 @@ $$;
 
 -- Keeps a sample of a proposal's metrics for the reporter; returns its id, null for an unknown proposal.
 create function singularity.record_sample(instance_id text, proposal_id text, status text, metrics_before jsonb,
-                                          metrics_after jsonb, source text) returns bigint language sql as $$
+                                          metrics_after jsonb, source text, told_traceparent text default null)
+returns bigint language sql as $$
   select quantumflow.check_instance(instance_id);
   select singularity.sample_in_order(proposal_id);
-  insert into singularity.sample (instance_id, proposal_id, agent_type, status, metrics_before, metrics_after, source)
+  insert into singularity.sample (instance_id, proposal_id, agent_type, status, metrics_before, metrics_after, source, told_traceparent)
   select p.instance_id, p.proposal_id, p.agent_type, record_sample.status,
          coalesce(record_sample.metrics_before, p.metrics_before, '{}'), coalesce(record_sample.metrics_after, '{}'),
-         record_sample.source
+         record_sample.source, record_sample.told_traceparent
     from singularity.proposal p
    where p.instance_id = record_sample.instance_id and p.proposal_id = record_sample.proposal_id
   returning sample_id
@@ -187,7 +188,8 @@ end $$;
 
 -- executing → applied: starts the observation window and keeps the first sample. False: the step was refused.
 create function singularity.finish_applied(instance_id text, proposal_id text, applied jsonb, metrics_before jsonb,
-                                           metrics_after jsonb, window_seconds bigint, interval_ms bigint)
+                                           metrics_after jsonb, window_seconds bigint, interval_ms bigint,
+                                           told_traceparent text default null)
 returns boolean language plpgsql as $$
 begin
   perform quantumflow.check_instance(instance_id);
@@ -203,7 +205,7 @@ begin
          watch_until = clock_timestamp() + window_seconds * interval '1 second',
          next_sample_at = clock_timestamp() + interval_ms * interval '1 millisecond'
    where p.proposal_id = finish_applied.proposal_id;
-  perform singularity.record_sample(instance_id, proposal_id, 'applied', metrics_before, metrics_after, 'agent');
+  perform singularity.record_sample(instance_id, proposal_id, 'applied', metrics_before, metrics_after, 'agent', told_traceparent);
   return true;
 end $$;
 
@@ -235,9 +237,9 @@ $$;
 
 -- Changes whose next sample is due, with what their agents told in the meantime.
 create function singularity.due_watches(instance_id text, max int)
-returns table (proposal_id text, agent_type text, told jsonb) language sql stable as $$
+returns table (proposal_id text, agent_type text, told jsonb, traceparent text) language sql stable as $$
   select quantumflow.check_instance(instance_id);
-  select p.proposal_id, p.agent_type, coalesce(m.metrics, '{}')
+  select p.proposal_id, p.agent_type, coalesce(m.metrics, '{}'), m.traceparent
     from singularity.proposal p
     left join singularity.agent_metrics m
       on m.instance_id = p.instance_id and m.agent_type = p.agent_type and m.told_at >= p.applied_at
@@ -254,8 +256,8 @@ create function singularity.next_watch_ms(instance_id text) returns bigint langu
   having count(*) > 0  -- greatest() ignores null: "nothing" would read as "now"
 $$;
 
-create function singularity.record_watch(instance_id text, proposal_id text, metrics jsonb, interval_ms bigint)
-returns boolean language plpgsql as $$
+create function singularity.record_watch(instance_id text, proposal_id text, metrics jsonb, interval_ms bigint,
+                                         told_traceparent text default null) returns boolean language plpgsql as $$
 begin
   perform quantumflow.check_instance(instance_id);
   update singularity.proposal p
@@ -263,14 +265,14 @@ begin
    where p.instance_id = record_watch.instance_id and p.proposal_id = record_watch.proposal_id
      and p.status = 'applied' and p.next_sample_at is not null;
   if not found then return false; end if;
-  perform singularity.record_sample(instance_id, proposal_id, 'monitoring', null, metrics, 'agent');
+  perform singularity.record_sample(instance_id, proposal_id, 'monitoring', null, metrics, 'agent', told_traceparent);
   return true;
 end $$;
 
 -- A sample that a caller reports of one of its proposals. Answers recorded, unknown, or the state in which none is
 -- expected.
-create function singularity.report_metrics(instance_id text, proposal_id text, metrics jsonb) returns text
-language plpgsql as $$
+create function singularity.report_metrics(instance_id text, proposal_id text, metrics jsonb, traceparent text default null)
+returns text language plpgsql as $$
 declare current text;
 begin
   perform quantumflow.check_instance(instance_id);
@@ -280,24 +282,26 @@ begin
   if current is null then return 'unknown'; end if;
   if current not in ('executing', 'applied') then return current; end if;
   perform singularity.record_sample(instance_id, proposal_id,
-    case current when 'applied' then 'monitoring' else 'executing' end, null, metrics, 'caller');
+    case current when 'applied' then 'monitoring' else 'executing' end, null, metrics, 'caller', traceparent);
   return 'recorded';
 end $$;
 
-create function singularity.tell_metrics(instance_id text, agent_type text, metrics jsonb) returns void language sql as $$
+create function singularity.tell_metrics(instance_id text, agent_type text, metrics jsonb, traceparent text default null)
+returns void language sql as $$
   select quantumflow.check_instance(instance_id);
-  insert into singularity.agent_metrics as m (instance_id, agent_type, metrics)
-  values (tell_metrics.instance_id, tell_metrics.agent_type, tell_metrics.metrics)
-  on conflict on constraint agent_metrics_pkey do update set metrics = excluded.metrics, told_at = clock_timestamp()
+  insert into singularity.agent_metrics as m (instance_id, agent_type, metrics, traceparent)
+  values (tell_metrics.instance_id, tell_metrics.agent_type, tell_metrics.metrics, tell_metrics.traceparent)
+  on conflict on constraint agent_metrics_pkey do update
+     set metrics = excluded.metrics, traceparent = excluded.traceparent, told_at = clock_timestamp()
 $$;
 
--- What agents of the type told within the last `max_age_ms`.
-create function singularity.told_metrics(instance_id text, agent_type text, max_age_ms bigint) returns jsonb
-language sql stable as $$
+-- What agents of the type told within the last `max_age_ms`; no row: nothing.
+create function singularity.told_metrics(instance_id text, agent_type text, max_age_ms bigint)
+returns table (told jsonb, traceparent text) language sql stable as $$
   select quantumflow.check_instance(instance_id);
-  select coalesce((select m.metrics from singularity.agent_metrics m
-                    where m.instance_id = told_metrics.instance_id and m.agent_type = told_metrics.agent_type
-                      and m.told_at >= clock_timestamp() - max_age_ms * interval '1 millisecond'), '{}')
+  select m.metrics, m.traceparent from singularity.agent_metrics m
+   where m.instance_id = told_metrics.instance_id and m.agent_type = told_metrics.agent_type
+     and m.told_at >= clock_timestamp() - max_age_ms * interval '1 millisecond'
 $$;
 
 create function singularity.unreported_samples(instance_id text, max int) returns setof jsonb language sql stable as $$
@@ -305,7 +309,8 @@ create function singularity.unreported_samples(instance_id text, max int) return
   select jsonb_build_object('sample_id', s.sample_id, 'proposal_id', s.proposal_id, 'agent_type', s.agent_type,
            'status', s.status, 'metrics_before', s.metrics_before, 'metrics_after', s.metrics_after,
            'timestamp', singularity.rfc3339(s.taken_at),
-           'traceparent', (select p.traceparent from singularity.proposal p where p.proposal_id = s.proposal_id))
+           'traceparent', (select p.traceparent from singularity.proposal p where p.proposal_id = s.proposal_id),
+           'metrics_traceparent', s.told_traceparent)
     from singularity.sample s
    where s.instance_id = unreported_samples.instance_id and s.message_id is null and s.problem is null
    order by s.sample_id limit unreported_samples.max
@@ -396,7 +401,8 @@ returns void language sql as $$
 $$;
 
 create function singularity.finish_rollback(instance_id text, rollback_id text, completed boolean, detail text,
-                                            steps jsonb, metrics_after jsonb) returns void language plpgsql as $$
+                                            steps jsonb, metrics_after jsonb, told_traceparent text default null)
+returns void language plpgsql as $$
 declare
   r singularity.rollback;
   new_state text := case when completed then 'rolled_back' else 'rollback_failed' end;
@@ -412,5 +418,5 @@ begin
   update singularity.proposal p
      set failure = case when completed then p.failure else detail end, metrics_after = finish_rollback.metrics_after
    where p.proposal_id = r.proposal_id;
-  perform singularity.record_sample(instance_id, r.proposal_id, new_state, null, metrics_after, 'agent');
+  perform singularity.record_sample(instance_id, r.proposal_id, new_state, null, metrics_after, 'agent', told_traceparent);
 end $$;

@@ -7,7 +7,7 @@ declare
   id text := body ->> 'proposal_id';
   known jsonb;
   -- A replay after a lost reply may differ in these, and in nothing else.
-  volatile_keys constant text[] := '{timestamp,priority_score,schema_version,traceparent}';
+  volatile_keys constant text[] := '{timestamp,priority_score,schema_version,traceparent,preview}';
 begin
   insert into centralcloud.proposal (proposal_id, instance_id, agent_type, change_type, body)
   values (id, receive_proposal.body ->> 'instance_id', receive_proposal.body ->> 'agent_type',

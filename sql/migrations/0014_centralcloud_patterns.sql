@@ -229,12 +229,12 @@ returns table (next_since text, steps jsonb) language sql stable set timezone = 
       join centralcloud.proposal p using (proposal_id)), '[]')
 $$;
 
--- For a reader that asks again and again: with_code false leaves out the proposal's code_change, which never changes and may be
--- most of it; of the samples come those behind `samples_after`, a sample_id.
+-- For a reader that asks again and again: with_code false leaves out the proposal's code_change and preview, which never change and
+-- may be most of it; of the samples come those behind `samples_after`, a sample_id.
 create function centralcloud.proposal_story(proposal_id text, with_code boolean default true, samples_after bigint default 0) returns jsonb
 language sql stable set timezone = 'UTC' as $$
   select to_jsonb(v) || jsonb_build_object(
-      'proposal', case when proposal_story.with_code then p.body else p.body - 'code_change' end,
+      'proposal', case when proposal_story.with_code then p.body else p.body - '{code_change,preview}'::text[] end,
       'voters', (select coalesce(jsonb_agg(e.instance_id order by e.instance_id), '[]') from centralcloud.electorate e
                   where e.proposal_id = p.proposal_id),
       'vote_list', (select coalesce(jsonb_agg(to_jsonb(t) - 'proposal_id' order by t.received_at, t.instance_id), '[]')

@@ -77,7 +77,7 @@ begin
    where m.xmin = m.xid::xid or not pg_visible_in_snapshot(m.xid, seen.upto) group by 1
     on conflict (stream_id) do update set n = t.n + excluded.n;
   update quantumflow.counted set upto = quantumflow.snapshot_without_own();
-  truncate quantumflow.message_0, quantumflow.message_1, quantumflow.message_2;
+  truncate quantumflow.message_0, quantumflow.message_1, quantumflow.message_2, quantumflow.xid_clock;
   update quantumflow.segment set closed_at = null, truncated_at = clock_timestamp(), held_by = null, held_since = null;
   update quantumflow.origin set rebased_at = clock_timestamp(),
     system_identifier = (select system_identifier from pg_control_system());

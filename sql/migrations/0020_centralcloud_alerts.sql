@@ -239,23 +239,18 @@ $$;
 -- One row, and no count over a backlog: small or indexed tables, and the catalogue.
 create function centralcloud.fleet_figures(fresh_ms bigint)
 returns table (live_instances bigint, silent_instances bigint, open_votes bigint, watched_changes bigint, log_bytes bigint,
-               held_seconds double precision, held_by text, oldest_transaction_seconds double precision,
-               oldest_xmin_age bigint, snapshot_holder text) language sql stable as $$
+               held_seconds double precision, held_by text) language sql stable as $$
   with instances as (
     select count(*) filter (where i.last_seen_at > clock_timestamp() - fresh_ms * interval '1 millisecond') as live, count(*) as n
       from centralcloud.instance i),
   held as (
     select sum(s.bytes)::bigint as bytes, max(s.held_seconds) as seconds,
            (array_agg(s.held_by order by s.held_seconds desc nulls last))[1] as by
-      from quantumflow.segments() s),
-  -- By time first: a slot has none, and shows by its age in transactions.
-  holders as materialized (select * from quantumflow.snapshot_holders())
+      from quantumflow.segments() s)
   select instances.live, instances.n - instances.live,
          (select count(*) from centralcloud.proposal p where p.state = 'voting'),
          (select count(*) from centralcloud.change c where c.state = 'watching'),
-         coalesce(held.bytes, 0), coalesce(held.seconds, 0), held.by,
-         coalesce((select max(h.held_seconds) from holders h), 0), coalesce((select max(h.transactions) from holders h), 0),
-         (select h.holder from holders h order by h.held_seconds desc nulls last, h.transactions desc limit 1)
+         coalesce(held.bytes, 0), coalesce(held.seconds, 0), held.by
     from instances cross join held
 $$;
 

@@ -95,7 +95,8 @@ select centralcloud.keep_alerts(0);
 select expect((select count(*)::int from centralcloud.alert), 0, 'forgotten');
 
 -- Figures: an open transaction shows with its age and who has it.
-select expect((select oldest_transaction_seconds from centralcloud.fleet_figures(1000)) < 1, true, 'nobody holds a snapshot');
+select expect((select string_agg(kind, ' ' order by kind) from quantumflow.oldest_snapshots()), 'prepared_transaction replication_slot session standby', 'every kind, also where there is none');
+select expect((select max(held_seconds) filter (where kind = 'session') from quantumflow.oldest_snapshots()) < 1, true, 'nobody holds a snapshot');
 create extension if not exists dblink schema public;
 \getenv url FLEET_CASE_URL
 select dblink_connect('other', :'url') \gset
@@ -103,10 +104,32 @@ select dblink_exec('other', 'set application_name = ''the culprit''') \gset
 select dblink_exec('other', 'begin isolation level repeatable read') \gset
 select n from dblink('other', 'select 1') t(n int) \gset
 select pg_sleep(0.01) \gset
-select expect((select oldest_transaction_seconds between 0.01 and 60 from centralcloud.fleet_figures(1000)), true, 'somebody does');
-select expect((select snapshot_holder like 'session % (the culprit, idle in transaction)' from centralcloud.fleet_figures(1000)), true, 'and is named');
-select expect((select oldest_xmin_age >= 0 from centralcloud.fleet_figures(1000)), true, 'with its age');
+select expect((select held_seconds between 0.01 and 60 from quantumflow.oldest_snapshots() where kind = 'session'), true, 'somebody does');
+select expect((select holder like 'session % (the culprit, idle in transaction)' from quantumflow.oldest_snapshots() where kind = 'session'), true, 'and is named');
+select expect((select transactions >= 0 from quantumflow.oldest_snapshots() where kind = 'session'), true, 'with its age');
+select dblink_exec('other', 'rollback') \gset
+-- One that has written and sees nothing at the moment holds up cleaning just as well.
+select dblink_exec('other', 'create table public.written (n int)') \gset
+select dblink_exec('other', 'begin') \gset
+select dblink_exec('other', 'insert into public.written values (1)') \gset
+select expect((select holder like 'session % (the culprit, idle in transaction)' from quantumflow.oldest_snapshots() where kind = 'session'), true, 'a writer is named, too');
 select dblink_disconnect('other') \gset
+
+-- The clock of transaction ids: a row at most every ten seconds, forgotten after a day.
+select quantumflow.tick_xid_clock();
+select quantumflow.tick_xid_clock();
+select expect((select count(*)::int from quantumflow.xid_clock), 1, 'one');
+create function xid_now() returns xid8 language sql volatile as 'select pg_current_xact_id()';
+select xid_now() as seen \gset
+select expect(quantumflow.seconds_since(:'seen'::xid8::xid), null::double precision, 'not seen to begin');
+update quantumflow.xid_clock set at = at - interval '30 seconds';
+select quantumflow.tick_xid_clock();
+select expect((select count(*)::int from quantumflow.xid_clock), 2, 'the next');
+select expect(quantumflow.seconds_since(:'seen'::xid8::xid) between 0 and 20, true, 'seen to have begun by then');
+select expect(quantumflow.seconds_since('3') between 30 and 50, true, 'begun before the first');
+update quantumflow.xid_clock set at = at - interval '1 day';
+select quantumflow.tick_xid_clock();
+select expect((select count(*)::int from quantumflow.xid_clock), 1, 'forgotten');
 
 -- Instances.
 select centralcloud.heartbeat(i, '1', '{voter}') from unnest('{a,b,c}'::text[]) i;

@@ -237,9 +237,9 @@ std::vector<browser::message> browser::log() {
 }
 
 std::string browser::screenshot(int max_height) {
-  const auto size = run("const all = document.documentElement; return [all.clientWidth, Math.min(all.scrollHeight, " +
-                        std::to_string(max_height) + ")]")
-                        .as_array();
+  const auto size =
+      run("return [innerWidth, Math.min(document.documentElement.scrollHeight, " + std::to_string(max_height) + ")]")
+          .as_array();
   json::object clip;
   clip["x"] = 0;
   clip["y"] = 0;

@@ -130,10 +130,14 @@ void private_postgres::initialize() {
   std::filesystem::permissions(directory_ + "/password", std::filesystem::perms::all);
   std::string prefix;
   for (const auto& word : as_user(user_)) prefix += quoted(word) + " ";
-  run("cd / && " + prefix + programs +
-      fmt::format("initdb -D {0}/data -U postgres --pwfile={0}/password --auth-local=trust --auth-host=scram-sha-256 "
-                  "--encoding=UTF8 --locale=C --no-sync",
-                  directory_));
+  const auto made_by = options_.standby_of != nullptr
+                           ? fmt::format("pg_basebackup -h {} -p {} -U postgres -D {}/data -R -c fast",
+                                         options_.standby_of->directory(), options_.standby_of->port(), directory_)
+                           : fmt::format(
+                                 "initdb -D {0}/data -U postgres --pwfile={0}/password --auth-local=trust "
+                                 "--auth-host=scram-sha-256 --encoding=UTF8 --locale=C --no-sync",
+                                 directory_);
+  run("cd / && " + prefix + programs + made_by);
   std::ofstream conf(directory_ + "/data/postgresql.conf", std::ios::app);
   conf << "listen_addresses = '127.0.0.1'\nunix_socket_directories = '" << directory_ << "'\n"
        << "max_connections = 100\nshared_buffers = '32MB'\n"

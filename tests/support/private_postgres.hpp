@@ -8,9 +8,12 @@
 
 namespace fleet::test {
 
+class private_postgres;
+
 struct private_postgres_options {
   bool fsync = false;
-  bool standby = false;  ///< a hot standby of nobody: reads only, until `select pg_promote()`
+  bool standby = false;                          ///< a hot standby of nobody: reads only, until `select pg_promote()`
+  const private_postgres* standby_of = nullptr;  ///< a standby that streams from that one, with its settings
   std::map<std::string, std::string> settings = {};  ///< further ones of postgresql.conf
 };
 

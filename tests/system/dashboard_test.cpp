@@ -90,6 +90,46 @@ void visit_harmful_proposal(browser& page, const busy_fleet& fleet) {
   CHECK(page.text_of("[...document.querySelectorAll('.way-state')].map((each) => each.textContent).join()") ==
         "received,voting,approved,executing,watching,rolling back,rolled back");
   CHECK(page.text_of("document.querySelector('.heading button.danger').checkVisibility()") == "false");
+  // It brought a whole file: what that does to the one that was there, as the instance says.
+  const std::string file =
+      "[...document.querySelectorAll('.diff')].find((each) => each.textContent.startsWith('service.conf'))";
+  CHECK(page.text_of(file + ".querySelector('[data-kind=removed]').textContent") == "-greeting=hello");
+  CHECK(page.text_of(file + ".querySelector('[data-kind=added]').textContent") == "+greeting=hurt");
+  CHECK(page.text_of(file + ".querySelector('.tally').textContent") == "+1 -1");
+  CHECK(page.shows("Compared by agent-1 with its own files as they were when it proposed this, commit "));
+}
+
+/// Of files whose instance says nothing of what they were, or what cannot be so, nothing is claimed.
+void visit_files_that_are_not_known(browser& page, const busy_fleet& fleet) {
+  const auto propose = [&](const std::string& id, const std::string& preview, int blocks = 2) {
+    auto message = boost::json::parse(
+        R"({"type": "proposal_for_consensus", "instance_id": "agent-1", "agent_type": "T", "impact_score": 5,)"
+        R"( "risk_score": 5, "safety_profile": {}, "timestamp": "2026-01-01T00:00:00Z", "code_change":)"
+        R"( {"files": {"service.conf": "greeting=hi\n", "old.conf": null}}})");
+    message.as_object()["proposal_id"] = id;
+    if (!preview.empty()) message.as_object()["preview"] = boost::json::parse(preview);
+    fleet.daemons.psql("select quantumflow.publish('proposals_for_consensus_queue', $message$" +
+                       boost::json::serialize(message) + "$message$::jsonb)");
+    page.go("about:blank");
+    page.go(fleet.root() + "proposals/" + id);
+    page.wait("document.querySelectorAll('.diff').length === " + std::to_string(blocks));
+    CHECK(page.text_of("document.querySelectorAll(':is([data-kind=added], [data-kind=removed])').length") == "0");
+    CHECK(page.text_of("document.querySelector('.line').textContent") == "greeting=hi");
+  };
+  propose("silent", "");
+  CHECK(page.shows("the whole file as it will be; what it is now, the instance did not say"));
+  CHECK(page.shows("is deleted; what was in it, the instance did not say"));
+  CHECK_FALSE(page.shows("Compared by"));
+  propose("liar-1",
+          R"({"files": {"old.conf": 7, "service.conf": "@@ -1 +1 @@\n-greeting=hello\n+greeting=harmless\n"}})");
+  CHECK(page.shows("the difference that the instance sent does not lead to it"));
+  propose("liar-2", R"({"files": {"service.conf": "@@ -1,2 +1,2 @@\n greeting=hi\n"}})");
+  CHECK(page.shows("the difference that the instance sent does not lead to it"));
+  // Of what it says to stay, the whole is there to be looked at.
+  propose("same", R"({"files": {"service.conf": ""}})", 3);
+  CHECK(page.shows("stays as it is"));
+  page.click("summary", "The whole of service.conf, as it will be");
+  page.wait("document.querySelector('details.whole[open] .line').checkVisibility()");
 }
 
 void visit_the_rest(browser& page, const busy_fleet& fleet) {
@@ -112,6 +152,7 @@ void visit_the_rest(browser& page, const busy_fleet& fleet) {
   page.wait_for("BugFixerAgent");
   page.click("nav a", "Instances");
   for (const auto& agent : fleet.daemons.agents) page.wait_for(agent->instance);
+  CHECK_FALSE(page.shows("Show more"));
   page.click("nav a", "Alerts");
   page.wait_for("deploy/runbook.md#deadletters");
   page.click("nav a", "Overview");
@@ -212,4 +253,5 @@ TEST_CASE("dashboard: a browser shows what the fleet does, and takes no proposal
   check_quiet(page);
   leave_out_what_is_known(fleet);
   lose_the_coordinator(page, fleet);
+  visit_files_that_are_not_known(page, fleet);
 }

@@ -173,6 +173,45 @@ TEST_CASE("observe: a scrape of each daemon is what the catalogue says, and a tr
              "rollback_trigger_published"});
 }
 
+TEST_CASE("observe: the trace of a pattern, and of figures that were told, goes through the logs of both daemons") {
+  daemon_fleet fleet({.name = "observe_told", .coordinator_settings = {{"log.level", "debug"}}});
+  const std::string told = "0af7651916cd43dd8448eb211c80319c";
+  const std::string reported = "11111111111111111111111111111111";
+  const std::string pattern = "22222222222222222222222222222222";
+  const auto post = [&](std::size_t to, const std::string& target, const std::string& trace_id,
+                        const std::string& body) {
+    const auto code =
+        shell("curl -sS -o /dev/null -w '%{http_code}' --unix-socket '" + fleet.agent(to).socket +
+              "' -H 'traceparent: 00-" + trace_id + "-00f067aa0ba902b7-01' -d '" + body + "' http://agent" + target);
+    CHECK(code == "202");
+  };
+  const auto id = propose(fleet.agent(0), proposal_of({{"service.conf", "greeting=hi\n"}}));
+  REQUIRE(wait_until([&] { return fleet.agent(0).status_of(id) == "applied"; }));
+  post(0, "/v1/metrics", told, R"({"agent_type": "OptimizationAgent", "metrics": {"queue_depth": 3}})");
+  post(0, "/v1/proposals/" + id + "/metrics", reported, R"({"queue_depth": 4})");
+  const std::string report =
+      R"({"pattern_type": "cache", "success_rate": 0.99, "agent_type": "BugFixerAgent", "usage_count": 1,)"
+      R"( "code_pattern": {"before": "load;", "after": "load_or_take_from_cache;", "description": "a cache"}})";
+  for (const std::size_t to : {0U, 1U, 2U}) post(to, "/v1/patterns", pattern, report);
+  const auto& coordinator = *fleet.coordinators[0];
+  const auto taken = [&] {
+    const auto log = coordinator.log();
+    return log.find("metrics_trace_id=" + told) != std::string::npos &&
+           log.find("metrics_trace_id=" + reported) != std::string::npos &&
+           events_of_trace(fleet.agent(1).process.log(), pattern).contains("pattern_taken");
+  };
+  const bool reached = wait_until(taken);
+  INFO(fleet.logs());
+  REQUIRE(reached);
+  const auto of_agent = fleet.agent(0).process.log();
+  for (const auto& each : {told, reported}) {
+    check_has(events_of_trace(of_agent, each), {"metrics_accepted"});
+    CHECK(of_agent.find("metrics_trace_id=" + each) != std::string::npos);
+  }
+  check_has(events_of_trace(of_agent, pattern), {"pattern_published"});
+  check_has(events_of_trace(coordinator.log(), pattern), {"pattern_received", "pattern_confirmed"});
+}
+
 TEST_CASE("observe: counters are there before anything has happened, and while the database is away") {
   using telemetry::catalogue::kind;
   using telemetry::catalogue::source;

@@ -17,7 +17,7 @@ function pattern(each) {
     h("p", {class: "message-head"}, chip(each.state, tones[each.state]), h("strong", {}, each.description || each.pattern_type),
       h("span", {}, each.pattern_type.replaceAll("_", " ")), "last seen ", ago(each.last_seen_at)),
     h("p", {}, `${count(each.instances)} ${each.instances === 1 ? "instance" : "instances"} (${(each.source_instances ?? []).join(", ")}), ` +
-      `success ${percent(each.success_rate)}, used ${count(each.usage_count)} times`),
+      `success ${percent(each.success_rate)}, used ${each.usage_count === 1 ? "once" : `${count(each.usage_count)} times`}`),
     h("details", {"data-key": each.pattern_id}, h("summary", {}, "The code"),
       h("div", {class: "sides"}, side("Before", typeof before === "string" ? before : before && JSON.stringify(before, null, 2)),
         side("After", typeof after === "string" ? after : after && JSON.stringify(after, null, 2))),

@@ -77,18 +77,19 @@ function votesTable({vote_list: votes, voters}) {
   const silent = voters.filter((name) => !votes.some((each) => each.instance_id === name));
   if (votes.length === 0 && silent.length === 0) return h("p", {class: "muted"}, "Nobody was asked.");
   return table("Votes", [{title: "Instance"}, {title: "Vote"}, {title: "Confidence", numeric: true}, {title: "Reason", wide: true}, {title: "At"}],
-    [...votes.map((each) => ({cells: [each.instance_id,
+    [...votes.map((each) => ({cells: [h("span", {class: "name"}, each.instance_id),
       chip(each.vote, each.vote === "approve" ? "good" : "warn"), percent(each.confidence),
       [each.reason || "no reason given", each.counted ? null : h("span", {class: "sub"}, `not counted: ${each.not_counted.replaceAll("_", " ")}`)],
       ago(each.received_at)]})),
-    ...silent.map((name) => ({cells: [name, h("span", {class: "muted"}, "no vote"), "", "", ""]}))]);
+    ...silent.map((name) => ({cells: [h("span", {class: "name"}, name), h("span", {class: "muted"}, "no vote"), "", "", ""]}))]);
 }
 
 const marked = new Set(["executing", "watching", "rollback_triggered", "rolled_back", "confirmed"]);
 
-function curves({samples, change: run, steps, rules}, width) {
+function curves({samples, change: run, steps, rules, status}, width) {
   const taken = samples.filter((each) => Object.keys(each.metrics_after).length > 0);
   if (taken.length === 0) {
+    if (ended.has(status)) return empty("No samples", run ? "The instance reported none." : "The change was not carried out.");
     return empty("No samples yet", run ? "The instance reports them once the change is applied." : "Samples come once the change is carried out.");
   }
   const names = [...new Set(taken.flatMap((each) => Object.entries(each.metrics_after)
@@ -187,7 +188,7 @@ export function proposal(main, {argument: id}) {
     story.samples = samples;
     if (!body) {
       body = story.proposal;
-      parts.change.append(...changeView(body.code_change));
+      parts.change.append(...changeView(body.code_change, body.preview, story.instance_id).flat().filter(Boolean));
     }
     // Each part gets what it shows and no more, so that it is drawn again only when that changed.
     const pick = (...names) => Object.fromEntries(names.map((name) => [name, story[name]]));
@@ -196,7 +197,7 @@ export function proposal(main, {argument: id}) {
       "watch_until"), expects: body.metadata?.expected_improvement});
     parts.way.show(pick("steps"));
     parts.decision.show(pick("decision", "vote_list", "voters", "rules", "deadline", "status"));
-    parts.curves.show(pick("samples", "change", "steps", "rules"));
+    parts.curves.show(pick("samples", "change", "steps", "rules", "status"));
     parts.rollback.show(pick("rollback"));
     parts.more.show({profile: story.change?.profile ?? body.safety_profile, audit: story.audit});
     button.hidden = !canRollBack.has(status);

@@ -17,7 +17,7 @@ function row(each) {
     cells: [
       [proposalLink(each.proposal_id, each.description),
         each.rollback_reason ? h("span", {class: "sub"}, each.rollback_reason.replaceAll("_", " ")) : null],
-      chip(each.status), each.instance_id, each.agent_type,
+      chip(each.status), h("span", {class: "name"}, each.instance_id), each.agent_type,
       `${each.votes} of ${each.electorate}`, number(each.impact_score), number(each.risk_score), ago(each.received_at),
     ],
   };

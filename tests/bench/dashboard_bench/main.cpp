@@ -9,8 +9,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
-#include <filesystem>
-#include <fstream>
 #include <functional>
 #include <stdexcept>
 #include <string>
@@ -19,6 +17,7 @@
 
 #include "tests/bench/dashboard_bench/seed.hpp"
 #include "tests/support/browser.hpp"
+#include "tests/support/dashboard_views.hpp"
 #include "tests/support/private_postgres.hpp"
 #include "tests/support/process_cost.hpp"
 
@@ -30,7 +29,6 @@ namespace {
 
 constexpr int calls_each = 100;
 constexpr int loads_each = 5;
-constexpr int shot_height = 1800;
 constexpr std::chrono::seconds watched_for{20};
 
 struct options {
@@ -82,13 +80,7 @@ void measure_calls(const daemon_fleet& fleet, const seeded& from) {
     measure_call(fleet, target);
 }
 
-struct view {
-  std::string name;
-  std::string path;
-  std::string shows;  ///< a selector of what it has when all is there
-};
-
-std::vector<view> views(const seeded& from) {
+std::vector<dashboard_view> views(const seeded& from) {
   return {{"overview", "", ".columns:has(.stage) .feed time"},
           {"proposals", "proposals", "tbody tr"},
           {"confirmed", "proposals?status=confirmed", "tbody tr"},
@@ -151,25 +143,6 @@ void measure_costs(browser& page, const daemon_fleet& fleet) {
   measure_watching(fleet, "the overview, the instances, a watched proposal");
 }
 
-void take_shots(browser& page, const daemon_fleet& fleet, const seeded& from, const std::string& directory) {
-  std::filesystem::create_directories(directory);
-  for (const int width : {1400, 390}) {
-    page.resize(width, width > 500 ? 1000 : 844, width < 500);
-    for (const auto& each : views(from)) {
-      page.go("about:blank");
-      page.go(root_of(fleet) + each.path);
-      page.wait("document.querySelector('main " + each.shows + "') !== null");
-      page.wait("document.querySelector('#link-state').dataset.state === 'live'");
-      for (const auto* scheme : {"light", "dark"}) {
-        page.prefer(scheme);
-        std::ofstream(directory + "/" + each.name + "-" + std::to_string(width) + "-" + scheme + ".png",
-                      std::ios::binary)
-            << page.screenshot(shot_height);
-      }
-    }
-  }
-}
-
 void measure(const options& wanted) {
   fleet_options about;
   about.name = "dashboard_bench";
@@ -191,7 +164,7 @@ void measure(const options& wanted) {
   measure_calls(fleet, from);
   browser page(fleet.directory);
   measure_loads(page, fleet, from);
-  if (!wanted.shots.empty()) take_shots(page, fleet, from, wanted.shots);
+  if (!wanted.shots.empty()) take_pictures(page, root_of(fleet), views(from), wanted.shots);
   measure_costs(page, fleet);
 }
 

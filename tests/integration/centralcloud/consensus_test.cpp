@@ -41,6 +41,11 @@ TEST_CASE("handle_proposal_for_consensus: the same again has no second effect, o
   with.propose("p1");
   REQUIRE(with.idle());
   CHECK(with.now_gives(central_fixture::pending("voting_requests_queue")) == "1");
+  // With what it does to files that have changed in between it is the same still.
+  with.psql(
+      "select quantumflow.publish('proposals_for_consensus_queue', body || '{\"preview\": {\"commit\": \"c\"}}') from "
+      "centralcloud.proposal");
+  REQUIRE(with.idle());
   CHECK(with.now_gives(last_error) == "none");
   with.propose("p1", "{}", "6");
   REQUIRE(with.idle());

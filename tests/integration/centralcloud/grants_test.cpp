@@ -50,7 +50,7 @@ std::string not_granted(const std::string& role, const std::set<std::string>& ca
 const std::set<std::string> agents_do_not = {"quantumflow.count_messages",    "quantumflow.expire_instances",
                                              "quantumflow.move_laggards",     "quantumflow.purge_dlq",
                                              "quantumflow.retry_dlq_message", "quantumflow.rotate",
-                                             "quantumflow.trim_positions"};
+                                             "quantumflow.tick_xid_clock",    "quantumflow.trim_positions"};
 /// Of the command line, what an administrator does.
 const std::set<std::string> owners_only = {"quantumflow.enroll", "quantumflow.rebase", "quantumflow.rotate_password",
                                            "quantumflow.unenroll"};

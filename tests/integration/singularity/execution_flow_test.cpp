@@ -59,6 +59,24 @@ TEST_CASE("execution_flow: what agents tell of their type goes out with its watc
   CHECK(with.ask("select metrics_after ->> 'error_rate' from singularity.sample where status = 'monitoring'") == "0.5");
 }
 
+TEST_CASE("execution_flow: samples carry the traceparent of the request that their figures were told with") {
+  agent_fixture with("agent_flow_traces");
+  const std::string traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+  with.approve("p1");
+  with.psql("select singularity.tell_metrics('agent-1', 'BugFixerAgent', '{\"queue_depth\": 5}', '" + traceparent +
+            "')");
+  // Told figures are old after three intervals, which are short here.
+  with.psql("update singularity.agent_metrics set told_at = now() + interval '1 hour'");
+  REQUIRE(with.execute());
+  with.handle(agent_fixture::trigger("p1"));
+  REQUIRE(with.roll_back());
+  with.report_all();
+  CHECK(with.ask("select string_agg(payload ->> 'status', ',' order by message_id) from "
+                 "quantumflow.list_pending_messages('metrics_to_guardian_queue') where payload ->> "
+                 "'metrics_traceparent' = '" +
+                 traceparent + "'") == "executing,applied,rolled_back");
+}
+
 TEST_CASE("samples: two of one proposal that are taken at once become visible in the order of their numbers") {
   agent_fixture with("agent_flow_order");
   with.approve("p1");

@@ -1,90 +1,11 @@
-#include "singularity_agent/intake/intake.hpp"
-
 #include <catch2/catch.hpp>
-#include <filesystem>
 
-#include "tests/integration/singularity/agent_fixture.hpp"
+#include "tests/integration/singularity/intake_fixture.hpp"
 #include "tests/support/full_disk.hpp"
 
 using namespace fleet;
 using namespace fleet::test;
 using agent::intake::kind;
-
-namespace {
-
-class intake_fixture : public agent_fixture {
- public:
-  explicit intake_fixture(const std::string& database)
-      : agent_fixture(database),
-        directory(std::filesystem::temp_directory_path() / ("intake-" + base::new_uuid())),
-        nowhere(io.get_executor(), unreachable(), 2) {
-    std::filesystem::create_directories(directory);
-    run(io, quantumflow::subscribe(pool, "consensus_results_queue", self.str()));
-    reopen(nowhere);
-  }
-  ~intake_fixture() {
-    stop_all();
-    taking.reset();
-    std::filesystem::remove_all(directory);
-  }
-
-  /// As an agent that was started again, with or without a database.
-  void reopen(postgres::pool& connections) {
-    taking.reset();
-    quantumflow::spool_options options;
-    options.path = directory / "spool.db";
-    options.max_bytes = max_bytes;
-    auto opened = quantumflow::spool::open(std::move(options)).value();
-    spool = opened.get();
-    agent::intake::intake::parts parts{connections, applier, self, log, registry};
-    if (&connections == &nowhere) parts.until_away = std::chrono::milliseconds(100);
-    taking = std::make_unique<agent::intake::intake>(std::move(parts), std::move(opened));
-  }
-  agent::intake::answer take(kind what, const std::string& body) {
-    return run(io, taking->take(what, boost::json::parse(body).as_object()));
-  }
-  void start_replay() {
-    ++running;
-    boost::asio::co_spawn(io, taking->replay(stop.token()), [this](std::exception_ptr) { --running; });
-  }
-  void replay() {
-    start_replay();
-    // Told only after it was done.
-    const auto told = [this] {
-      return registry.exposition().find("singularity_spool_entries 0\n") != std::string::npos;
-    };
-    const bool empty = run_until(io, [&] { return spool->stats().entries == 0 && told(); });
-    CHECK(empty);
-  }
-  std::string error_of(kind what, const std::string& body) {
-    try {
-      take(what, body);
-    } catch (const base::failure& failure) {
-      return failure.what();
-    }
-    return "none";
-  }
-
-  std::filesystem::path directory;
-  std::uint64_t max_bytes = 1U << 20;
-  postgres::pool nowhere;
-  telemetry::metrics registry;
-  agent::intake::applier applier{{*queue, *votes, out, samples, wake, agent::proposals::change_form::git}};
-  quantumflow::spool* spool = nullptr;
-  std::unique_ptr<agent::intake::intake> taking;
-
- private:
-  static postgres::settings unreachable() {
-    postgres::settings how;
-    how.url = "postgresql://nobody@127.0.0.1:1/nothing?connect_timeout=1";
-    return how;
-  }
-};
-
-const std::string pattern = R"({"pattern_type":"cache","code_pattern":{"before":"a","after":"b","description":"c"},)"
-                            R"("success_rate":0.97,"agent_type":"T"})";
-
-}  // namespace
 
 TEST_CASE("intake: with a database there, everything is applied at once") {
   intake_fixture with("intake_direct");
@@ -216,12 +137,12 @@ TEST_CASE("intake: what is before an item that does not get through is applied a
   for (int n = 0; n < 9; ++n) CHECK(with.take(kind::pattern, pattern).spooled);
   CHECK(with.take(kind::agent_metrics, R"({"agent_type":"T","metrics":{"error_rate":0.5}})").spooled);
   CHECK(with.take(kind::pattern, pattern).spooled);
-  with.psql("alter function singularity.tell_metrics(text, text, jsonb) rename to gone");
+  with.psql("alter function singularity.tell_metrics(text, text, jsonb, text) rename to gone");
   with.reopen(with.pool);
   with.start_replay();
   CHECK(run_until(with.io, [&] { return with.spool->stats().entries == 2; }));
   CHECK(with.spool->stats().quarantined_total == 0);
-  with.psql("alter function singularity.gone(text, text, jsonb) rename to tell_metrics");
+  with.psql("alter function singularity.gone(text, text, jsonb, text) rename to tell_metrics");
   CHECK(run_until(with.io, [&] { return with.spool->stats().entries == 0; }));
 }
 
@@ -230,14 +151,14 @@ TEST_CASE("intake: who is stopped hands over what is left, and keeps what the da
   const std::string metrics = R"({"agent_type":"T","metrics":{"error_rate":0.5}})";
   for (int n = 0; n < 4; ++n) CHECK(with.take(kind::pattern, pattern).spooled);
   CHECK(with.take(kind::agent_metrics, metrics).spooled);
-  with.psql("alter function singularity.tell_metrics(text, text, jsonb) rename to gone");
+  with.psql("alter function singularity.tell_metrics(text, text, jsonb, text) rename to gone");
   with.reopen(with.pool);
   run(with.io, with.taking->flush(std::chrono::milliseconds(0)));
   CHECK(with.spool->stats().entries == 5);
   run(with.io, with.taking->flush(std::chrono::seconds(5)));
   CHECK(with.psql("select published_total from quantumflow.get_queue_stats('patterns_for_aggregator_queue')") == "3");
   CHECK(with.spool->stats().entries == 2);
-  with.psql("alter function singularity.gone(text, text, jsonb) rename to tell_metrics");
+  with.psql("alter function singularity.gone(text, text, jsonb, text) rename to tell_metrics");
   run(with.io, with.taking->flush(std::chrono::seconds(5)));
   CHECK(with.spool->stats().entries == 0);
 }

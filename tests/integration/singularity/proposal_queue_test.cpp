@@ -1,5 +1,7 @@
+#include <boost/json/serialize.hpp>
 #include <catch2/catch.hpp>
 
+#include "singularity_agent/execution/change_preview.hpp"
 #include "tests/integration/singularity/agent_fixture.hpp"
 
 using namespace fleet;
@@ -71,4 +73,27 @@ TEST_CASE("proposal_queue: every wrong field of a submission is named") {
   std::vector<std::string> names;
   for (const auto& field : wrong.error().fields) names.push_back(field.field);
   CHECK(names == std::vector<std::string>{"agent_type", "risk_score", "safety_profile"});
+}
+
+TEST_CASE("proposal_queue: a change of whole files is sent with what it does to the files here") {
+  agent_fixture with("agent_preview");
+  agent::execution::git_runner git({with.git.repo, "agent", "agent@localhost"});
+  const agent::execution::change_preview preview(git);
+  const auto look = [&preview](boost::json::object change) { return preview.of(std::move(change)); };
+  agent::proposals::proposal_queue queue(with.pool, with.out, with.wake, with.log, with.proposal_settings, look);
+  with.submit(agent_fixture::proposal("p1"));
+  auto patch = boost::json::parse(agent_fixture::proposal("p2")).as_object();
+  patch["code_change"] = with.git.patch_line(3, "three");
+  with.submit(boost::json::serialize(patch));
+  CHECK(test::run(with.io, queue.send_best()) == 2);
+  const auto of = [&](const std::string& id) {
+    return with.ask(
+        "select payload -> 'preview' from quantumflow.list_pending_messages('proposals_for_consensus_queue') "
+        "where payload ->> 'proposal_id' = '" +
+        id + "'");
+  };
+  const auto sent = boost::json::parse(of("p1")).as_object();
+  CHECK(sent.at("commit").as_string() == with.git.head());
+  CHECK(sent.at("files").at("b.txt") == "@@ -1 +1 @@\n-one\n+two\n");
+  CHECK(of("p2") == "");
 }

@@ -55,7 +55,10 @@ TEST_CASE("alert rules: each figure is a breach above its bound, stands down to 
        [&](figures& now, double v) { trouble(now, &troubled_instance::silent_seconds, v); }},
       {"instance_lagging", "i", 1000, true,
        [&](figures& now, double v) { trouble(now, &troubled_instance::backlog, v); }},
-      {"old_snapshot", "", 300, true, [](figures& now, double v) { now.oldest_transaction_seconds = v; }},
+      {"old_snapshot", "replication_slot", 300, true,
+       [](figures& now, double v) {
+         now.snapshots = {{"replication_slot", "s", v, 0}};
+       }},
       {"rotation_held", "", 600, true, [](figures& now, double v) { now.held_seconds = v; }}};
   for (const auto& each : rows) {
     CAPTURE(each.alert);
@@ -137,10 +140,9 @@ TEST_CASE("alert rules: what is said of a change is over when that is") {
 
 TEST_CASE("alert rules: the texts name figures and culprits") {
   auto now = healthy();
-  now.oldest_transaction_seconds = 301.4;
-  now.snapshot_holder = "session 7 of role ann";
+  now.snapshots = {{"session", "session 7 of role ann", 301.4, 3}};
   CHECK(judge(bounds(), now, {}).at(0).text ==
-        "a transaction has been open for 301 s; what it can see cannot be cleaned up: session 7 of role ann");
+        "a snapshot has been held for 301 s; what it can see cannot be cleaned up: session 7 of role ann");
   now = healthy();
   now.queues[0].dead_letters = 12;
   CHECK(judge(bounds(), now, {}).at(0).text == "12 dead letters in q, more than 10");

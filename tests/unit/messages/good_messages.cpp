@@ -49,12 +49,13 @@ message_case proposal_case() {
           "timestamp":"2026-01-31T12:00:00.000000Z","agent_id":"fixer-7","priority_score":3.83,
           "metadata":{"change_type":"cache_improvement","description":"d","blast_radius":"low",
             "expected_improvement":{"latency":-0.2},"trial_results":{"runs":3},"own":[1,null]},
+          "preview":{"commit":"4bf92f3","files":{"a.txt":"@@ -0,0 +1 @@\n+x\n","b.bin":null}},
           "traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"})",
       {"proposal_id", "instance_id", "agent_type", "code_change", "impact_score", "risk_score", "safety_profile",
        "timestamp"},
       {"agent_id", "priority_score", "metadata", "safety_profile.success_rate", "safety_profile.needs_consensus",
        "safety_profile.max_blast_radius", "safety_profile.observation_window_seconds", "metadata.change_type",
-       "metadata.trial_results", "traceparent"});
+       "metadata.trial_results", "preview", "traceparent"});
 }
 
 message_case voting_request_case() {
@@ -98,19 +99,21 @@ message_case execution_metrics_case() {
             "throughput_per_min":60,"cpu_usage":130.5,"memory":512,"error_count":2,"execution_count":200,
             "queue_depth":-3},
           "status":"monitoring","timestamp":"2026-01-31T12:00:03.000000Z",
-          "traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"})",
+          "traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+          "metrics_traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"})",
       {"proposal_id", "instance_id", "agent_type", "metrics_before", "metrics_after", "status", "timestamp"},
-      {"metrics_before.success_rate", "metrics_after.queue_depth", "traceparent"});
+      {"metrics_before.success_rate", "metrics_after.queue_depth", "traceparent", "metrics_traceparent"});
 }
 
 message_case pattern_discovered_case() {
   return make_case<pattern_discovered>(
       R"({"type":"pattern_discovered","instance_id":"agent-1","pattern_type":"retry","code_pattern":{"before":"a",
           "after":"b","description":"d","name":"n","code_template":"t","metadata":{"lines":3}},"success_rate":0.96,
-          "agent_type":"BugFixerAgent","timestamp":"2026-01-31T12:00:04.000000Z","usage_count":12})",
+          "agent_type":"BugFixerAgent","timestamp":"2026-01-31T12:00:04.000000Z","usage_count":12,
+          "traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"})",
       {"instance_id", "pattern_type", "code_pattern", "code_pattern.before", "code_pattern.after",
        "code_pattern.description", "success_rate", "agent_type", "timestamp"},
-      {"usage_count", "code_pattern.name", "code_pattern.code_template", "code_pattern.metadata"});
+      {"usage_count", "code_pattern.name", "code_pattern.code_template", "code_pattern.metadata", "traceparent"});
 }
 
 message_case rollback_trigger_case() {
@@ -138,17 +141,19 @@ message_case consensus_pattern_case() {
   return make_case<consensus_pattern>(
       R"({"type":"consensus_pattern","pattern_id":"pat-1","pattern_type":"retry","code_pattern":{"before":"a",
           "after":"b","description":"d"},"success_rate":0.96,"consensus_score":0.97,
-          "source_instances":["agent-1","agent-2"],"usage_count":120,"timestamp":"2026-01-31T12:00:07.000000Z"})",
+          "source_instances":["agent-1","agent-2"],"usage_count":120,"timestamp":"2026-01-31T12:00:07.000000Z",
+          "traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"})",
       {"pattern_id", "pattern_type", "code_pattern", "success_rate", "consensus_score", "source_instances",
        "usage_count", "timestamp"},
-      {});
+      {"traceparent"});
 }
 
 message_case learning_loop_completed_case() {
   return make_case<learning_loop_completed>(
       R"({"type":"learning_loop_completed","patterns_processed":10,"rules_generated":2,"thresholds_updated":0,
-          "timestamp":"2026-01-31T12:00:08.000000Z"})",
-      {"patterns_processed", "rules_generated", "thresholds_updated", "timestamp"}, {});
+          "timestamp":"2026-01-31T12:00:08.000000Z",
+          "traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"})",
+      {"patterns_processed", "rules_generated", "thresholds_updated", "timestamp"}, {"traceparent"});
 }
 
 /// The object or array that holds the last name of `path`, and that name.

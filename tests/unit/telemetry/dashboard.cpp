@@ -104,11 +104,11 @@ std::vector<row> rows() {
            {"Message log", "bytes", {{"max($)", {"quantumflow_log_bytes"}, "size"}}},
            {"What holds up cleaning",
             "s",
-            {{"max($)", {"quantumflow_oldest_transaction_seconds"}, "oldest transaction"},
+            {{"max by (holder) ($)", {"quantumflow_oldest_transaction_seconds"}, "snapshot of a {{holder}}"},
              {"max($)", {"quantumflow_log_held_seconds"}, "rotation held"}}},
            {"Age of the oldest snapshot",
             "short",
-            {{"max($)", {"quantumflow_oldest_xmin_age_transactions"}, "transactions"}}},
+            {{"max by (holder) ($)", {"quantumflow_oldest_xmin_age_transactions"}, "{{holder}}"}}},
        }},
       {"Daemons",
        {
