@@ -144,10 +144,10 @@ boost::asio::awaitable<execution_flow::go_on> execution_flow::check_profile(work
     auto connection = co_await connections_.acquire(connection_wait);
     stored = co_await repository_.profiles(*connection, std::move(of_type));
   }
-  // The proposal's own bounds count; what it leaves out comes from its agent type's profile.
+  // What is held of the agent type goes before what the proposal brings, as with the coordinator (effective_profile):
+  // both have to watch the change for the same time.
   if (!stored.empty()) {
-    for (const auto& [name, value] : object_of(stored[0].as_object(), "safety_profile"))
-      if (!on.profile.contains(name)) on.profile[name] = value;
+    for (const auto& [name, value] : object_of(stored[0].as_object(), "safety_profile")) on.profile[name] = value;
   }
   boost::json::object detail;
   detail["safety_profile"] = on.profile;
