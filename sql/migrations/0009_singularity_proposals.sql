@@ -221,12 +221,16 @@ end $$;
 
 -- ── Watching and reporting ─────────────────────────────────────────────────────────────────────────────────────────
 
--- Ends the observation of changes whose window is over; returns them.
-create function singularity.end_watches(instance_id text) returns setof text language sql as $$
+-- Ends the observation of one change whose window is over, and returns it; null: none is. One at a time, since others
+-- lock several changes in an order of their own.
+create function singularity.end_watch(instance_id text) returns text language sql as $$
   select quantumflow.check_instance(instance_id);
   update singularity.proposal p set next_sample_at = null, ended_at = clock_timestamp(), changed_at = clock_timestamp()
-   where p.instance_id = end_watches.instance_id and p.next_sample_at is not null and p.watch_until <= clock_timestamp()
-     and p.status = 'applied'
+   where p.proposal_id = (select o.proposal_id from singularity.proposal o
+                           where o.instance_id = end_watch.instance_id and o.next_sample_at is not null
+                             and o.watch_until <= clock_timestamp() and o.status = 'applied'
+                           order by o.watch_until, o.proposal_id limit 1)
+     and p.next_sample_at is not null and p.status = 'applied'  -- still so, if it had to wait for the row
   returning p.proposal_id
 $$;
 
