@@ -362,8 +362,8 @@ create function singularity.next_rollback(instance_id text) returns jsonb langua
    order by r.requested_at, r.rollback_id limit 1
 $$;
 
--- A change that was approved and not begun is begun here, so that its rollback is a step like any other. False: there is
--- nothing to take back, since the execution failed meanwhile and did so itself; the rollback is completed.
+-- A change that was approved and not begun is begun here, so that its rollback is a step like any other. False: the
+-- execution failed meanwhile and undid the change itself, or could not; the rollback ends as that did.
 create function singularity.begin_rollback(instance_id text, rollback_id text) returns boolean language plpgsql as $$
 declare
   r singularity.rollback;
@@ -380,8 +380,10 @@ begin
     perform singularity.must_step(instance_id, r.proposal_id, 'executing', 'cancelled by rollback ' || r.rollback_id);
   elsif current not in ('executing', 'applied') then
     update singularity.rollback b
-       set state = 'completed', finished_at = clock_timestamp(), steps = jsonb_build_array(jsonb_build_object(
-             'name', 'undo', 'outcome', 'done', 'detail', 'the execution had ended as ' || current))
+       set state = case when current = 'rollback_failed' then 'failed' else 'completed' end, finished_at = clock_timestamp(),
+           steps = jsonb_build_array(jsonb_build_object(
+             'name', 'undo', 'outcome', case when current = 'rollback_failed' then 'failed' else 'done' end,
+             'detail', 'the execution had ended as ' || current))
      where b.rollback_id = r.rollback_id;
     return false;
   end if;

@@ -89,6 +89,12 @@ TEST_CASE("execution_flow: a change that may be in place and cannot be taken bac
   CHECK(with.status("p1") == "rollback_failed");
   CHECK(with.commits_of("p1") == "1");
   CHECK_THAT(with.ask(failure), Catch::Contains("ended by signal 9") && Catch::Contains("could not be undone"));
+  // As if the trigger had come in the middle of it.
+  with.psql("update singularity.proposal set status = 'executing'");
+  with.handle(agent_fixture::trigger("p1"));
+  with.psql("update singularity.proposal set status = 'rollback_failed'");
+  REQUIRE(with.roll_back());
+  CHECK(with.ask("select state, steps -> 0 ->> 'outcome' from singularity.rollback") == "failed|failed");
 }
 
 TEST_CASE("execution_flow: a command that is cut off half-way is told to revert; what it says itself is believed") {
