@@ -151,6 +151,7 @@ struct running {
   asio::posix::stream_descriptor exit;  // a pidfd: readable when the process has ended
   pid_t pid = -1;
   bool exited = false;
+  bool stop_asked = false;
   int readers = 0;
   event changed;
   std::string stdin_text;
@@ -174,6 +175,12 @@ class reaper {
 
   void signal_group(int number) {
     if (of_->pid > 0) ::kill(-of_->pid, number);
+  }
+
+  /// Asked of the kernel: a loop that is behind takes the timer while it does not know of the exit yet.
+  bool has_exited() const {
+    siginfo_t how{};
+    return ::waitid(P_PID, static_cast<id_t>(of_->pid), &how, WEXITED | WNOHANG | WNOWAIT) == 0 && how.si_pid != 0;
   }
 
   siginfo_t collect(bool kill_group) {
@@ -276,7 +283,7 @@ asio::awaitable<process_result> run_process(process_spec spec) {
   launch(of, spec);
   start_tasks(executor, of);
   const subscription on_stop = spec.stop.on_hard([raw = of.get()] {
-    raw->result.stopped = true;
+    raw->stop_asked = true;
     raw->changed.notify();
   });
 
@@ -284,12 +291,14 @@ asio::awaitable<process_result> run_process(process_spec spec) {
   bool killed = false;
   while (!of->exited) {
     co_await of->changed.wait_for(std::max(clock::duration::zero(), next - clock::now()));
-    if (of->exited || killed) continue;
-    if (of->result.stopped) {
+    const bool time_over = clock::now() >= next;
+    if (of->exited || killed || (!of->stop_asked && !time_over)) continue;
+    if (guard.has_exited()) break;
+    if (of->stop_asked) {
       guard.signal_group(SIGKILL);
-      killed = true;
+      killed = of->result.stopped = true;
       next = clock::now() + longest_wait;
-    } else if (clock::now() >= next) {
+    } else {
       guard.signal_group(of->result.timed_out ? SIGKILL : SIGTERM);
       killed = of->result.timed_out;
       of->result.timed_out = true;

@@ -11,9 +11,13 @@ namespace asio = boost::asio;
 
 namespace {
 
+/// What the command says itself with its exit status is believed; a shell reports a signal as 128 + its number, ssh a
+/// lost connection as 255: then nobody has said how far it got.
 base::error failed(const char* action, const async::process_result& ended) {
+  const auto cut_off = ended.signal != 0 || ended.exit_code > 128;
   const auto kind = ended.timed_out ? base::error_kind::timeout
                     : ended.stopped ? base::error_kind::cancelled
+                    : cut_off       ? base::error_kind::unavailable
                                     : base::error_kind::conflict;
   return base::make_error(kind, fmt::format("the command failed to {}: {}", action, failure_of(ended)));
 }

@@ -21,7 +21,9 @@ struct command_executor_options {
 /// The command gets ACTION (`apply`, `verify` or `revert`), PROPOSAL_ID and INSTANCE_ID in its environment and, for
 /// `apply`, the `code_change` as JSON on standard input (`{}` otherwise). Exit 0: done; anything else: failed, and the
 /// end of its standard error says why. It must be idempotent by proposal id: an action is repeated where its outcome is
-/// unknown. `undo` is `revert`. Errors: `conflict` (exit status), `timeout`, `unavailable` (could not be started).
+/// unknown. `undo` is `revert`, also of an `apply` that was cut off anywhere; one that failed by its own word has left
+/// nothing behind. Errors: `conflict` (exit status up to 128), `timeout`, `unavailable` (ended by a signal, or could
+/// not be started).
 class command_executor final : public executor {
  public:
   command_executor(boost::asio::any_io_executor io, command_executor_options options);

@@ -12,6 +12,14 @@ namespace {
 
 constexpr std::chrono::seconds look_again{5};
 
+/// Whether an error of this kind leaves open how much was done; with the others the executor has said: nothing.
+bool leaves_open(std::string_view kind) {
+  using base::error_kind;
+  for (const auto open : {error_kind::unavailable, error_kind::timeout, error_kind::cancelled, error_kind::internal})
+    if (kind == base::to_string(open)) return true;
+  return false;
+}
+
 }  // namespace
 
 /// One execution as it goes on: the proposal, and what its steps gave.
@@ -144,10 +152,10 @@ boost::asio::awaitable<execution_flow::go_on> execution_flow::check_profile(work
     auto connection = co_await connections_.acquire(connection_wait);
     stored = co_await repository_.profiles(*connection, std::move(of_type));
   }
-  // The proposal's own bounds count; what it leaves out comes from its agent type's profile.
+  // What is held of the agent type goes before what the proposal brings, as with the coordinator (effective_profile):
+  // both have to watch the change for the same time.
   if (!stored.empty()) {
-    for (const auto& [name, value] : object_of(stored[0].as_object(), "safety_profile"))
-      if (!on.profile.contains(name)) on.profile[name] = value;
+    for (const auto& [name, value] : object_of(stored[0].as_object(), "safety_profile")) on.profile[name] = value;
   }
   boost::json::object detail;
   detail["safety_profile"] = on.profile;
@@ -190,6 +198,10 @@ boost::asio::awaitable<execution_flow::go_on> execution_flow::apply(work& on) {
     on.applied = applied_from(*earlier);
     co_return go_on::yes;
   }
+  if (const auto* earlier = step_detail(on.proposal, "apply", "failed")) {
+    co_await not_applied(on, *earlier);
+    co_return go_on::no;
+  }
   const auto permitted = co_await begin(on, journal_step::apply);
   if (permitted == go_on::no) co_return go_on::no;
   change_order order;
@@ -198,13 +210,26 @@ boost::asio::awaitable<execution_flow::go_on> execution_flow::apply(work& on) {
   order.description = text_of(object_of(on.proposal, "metadata"), "description");
   const auto applied = co_await executor_.apply(std::move(order));
   if (!applied) {
-    co_await done(on, journal_step::apply, error_detail(applied.error()), false);
-    co_await fail(on, fmt::format("apply: {}", applied.error().message), true);
+    const auto detail = error_detail(applied.error());
+    co_await done(on, journal_step::apply, detail, false);
+    co_await not_applied(on, detail);
     co_return go_on::no;
   }
   on.applied = *applied;
   co_await done(on, journal_step::apply, detail_of(on.applied));
   co_return go_on::yes;
+}
+
+/// A change that is failed without more ado must not be in place: where the error leaves that open it is taken back
+/// first.
+boost::asio::awaitable<void> execution_flow::not_applied(work& on, const boost::json::object& error) {
+  auto why = fmt::format("apply: {}", text_of(error, "failure"));
+  const auto in_doubt = leaves_open(text_of(error, "kind"));
+  if (in_doubt) {
+    co_await undo(on, std::move(why));
+  } else {
+    co_await fail(on, std::move(why), true);
+  }
 }
 
 boost::asio::awaitable<execution_flow::go_on> execution_flow::verify(work& on) {

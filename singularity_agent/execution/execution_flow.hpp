@@ -1,9 +1,10 @@
 // From an approving decision to a change that is applied: a journaled state machine that a crash cannot repeat.
 //
 //   consensus_reached → executing: check_profile → metrics_before → apply → verify → metrics_after → applied
-//                                        ↓                            ↓        ↓
+//                                        ↓                  ↓         ↓        ↓
 //                                      failed ←──────────────────── undo ←─────┘     (a rollback asked for meanwhile:
 //                                                                                     the rollback worker goes on)
+// An apply that ends in doubt (no time, killed) goes through undo, too; one that was refused is failed at once.
 #pragma once
 #include <boost/asio/awaitable.hpp>
 #include <chrono>
@@ -55,6 +56,7 @@ class execution_flow {
   boost::asio::awaitable<go_on> check_profile(work& on);
   boost::asio::awaitable<go_on> measure_before(work& on);
   boost::asio::awaitable<go_on> apply(work& on);
+  boost::asio::awaitable<void> not_applied(work& on, const boost::json::object& error);
   boost::asio::awaitable<go_on> verify(work& on);
   boost::asio::awaitable<go_on> measure_after(work& on);
   boost::asio::awaitable<void> finish(work& on);

@@ -54,11 +54,13 @@ class executor {
   /// Value: a sentence about each thing that was mended, or that was left alone because a person changed it since.
   virtual boost::asio::awaitable<base::result<std::vector<std::string>>> recover() = 0;
   /// Errors: `invalid_input` (the change itself is wrong), `conflict` (it does not fit what is there now; or
-  /// "repository_dirty: …"), `unavailable`, `timeout`. After an error the repository is as it was before.
+  /// "repository_dirty: …"), `refused`: everything is as it was before. After `unavailable`, `timeout`, `cancelled` and
+  /// `internal` that is not known; `undo` settles it.
   virtual boost::asio::awaitable<base::result<applied_change>> apply(change_order what) = 0;
   /// A command that fails or runs out of time is a value. Error: it could not be run.
   virtual boost::asio::awaitable<base::result<verification>> verify(base::proposal_id proposal) = 0;
-  /// Takes back what `apply` of this process or an earlier one did and `verify` refused. Errors as `revert`.
+  /// Takes back what `apply` of this process or an earlier one did and `verify` refused, or may have done; a value
+  /// where it did nothing. Errors as `revert`.
   virtual boost::asio::awaitable<base::result<reverted_change>> undo(base::proposal_id proposal,
                                                                      applied_change what) = 0;
   /// Takes a change back later, keeping what came after it. Errors: `not_found` (never applied here), `conflict` (names

@@ -99,6 +99,7 @@ struct git_executor::parts {
 
   asio::awaitable<base::result<applied_change>> describe(std::string parent, std::string commit);
   asio::awaitable<base::result<std::optional<applied_change>>> found_before(base::proposal_id proposal);
+  asio::awaitable<base::result<applied_change>> applied_or(base::error failed, base::proposal_id proposal);
   asio::awaitable<base::result<std::string>> build(messages::git_change change, std::string head);
   asio::awaitable<base::result<std::string>> build_on_base(messages::git_change change, std::string base,
                                                            std::string head);
@@ -107,6 +108,7 @@ struct git_executor::parts {
   asio::awaitable<base::result<reverted_change>> revert(base::proposal_id proposal);
   asio::awaitable<base::result<reverted_change>> revert_commit(base::proposal_id proposal, marked_commit applied);
   asio::awaitable<base::result<reverted_change>> undo(base::proposal_id proposal);
+  asio::awaitable<bool> holds_nothing_of(base::proposal_id proposal) const;
 };
 
 asio::awaitable<base::result<applied_change>> git_executor::parts::describe(std::string parent, std::string commit) {
@@ -139,6 +141,15 @@ asio::awaitable<base::result<std::optional<applied_change>>> git_executor::parts
   described->already_applied = true;
   std::optional<applied_change> found(std::move(*described));
   co_return found;
+}
+
+/// What to say after something failed: if the commit is in place nevertheless, it is applied, and has to be verified
+/// and watched like any other.
+asio::awaitable<base::result<applied_change>> git_executor::parts::applied_or(base::error failed,
+                                                                              base::proposal_id proposal) {
+  auto found = co_await found_before(std::move(proposal));
+  if (found && *found) co_return std::move(**found);
+  co_return failed;
 }
 
 /// A change that names the commit it was made against is made there and merged into what came since; one that does not
@@ -215,8 +226,13 @@ asio::awaitable<base::result<applied_change>> git_executor::parts::apply(change_
   auto commit = co_await builder.commit(*tree, *head, message);
   if (!commit) co_return commit.error();
   auto moved = co_await repository.move_forward(*commit);
-  if (!moved) co_return moved.error();
-  auto made = co_await describe(*head, *commit);
+  base::result<applied_change> made = applied_change();
+  if (moved) {
+    made = co_await describe(*head, *commit);
+  } else {
+    made = moved.error();
+  }
+  if (!made) made = co_await applied_or(made.error(), what.proposal);
   co_return made;
 }
 
@@ -296,6 +312,14 @@ asio::awaitable<base::result<reverted_change>> git_executor::parts::undo(base::p
   co_return done;
 }
 
+/// Only looks, so it needs no turn. A move under way has a mark for as long as its commit is not part of the history.
+asio::awaitable<bool> git_executor::parts::holds_nothing_of(base::proposal_id proposal) const {
+  auto moving = co_await repository.is_moving();
+  if (!moving || *moving) co_return false;
+  auto marks = co_await repository.find_marks(std::move(proposal));
+  co_return marks && !marks->applied;
+}
+
 git_executor::git_executor(asio::any_io_executor io, git_executor_options options)
     : parts_(std::make_unique<parts>(std::move(io), std::move(options))) {}
 
@@ -338,7 +362,14 @@ asio::awaitable<base::result<verification>> git_executor::verify(base::proposal_
 
 asio::awaitable<base::result<reverted_change>> git_executor::undo(base::proposal_id proposal, applied_change) {
   auto turn = co_await parts_->enter(lane::urgent);
-  if (!turn) co_return turn.error();
+  if (!turn) {
+    // Kept out of the repository: where nothing of the change is in place, nothing has to be undone all the same.
+    const auto nothing = co_await parts_->holds_nothing_of(std::move(proposal));
+    if (!nothing) co_return turn.error();
+    reverted_change done;
+    done.already_reverted = true;
+    co_return done;
+  }
   const stopwatch watch;
   auto done = co_await parts_->undo(std::move(proposal));
   if (done) done->duration = watch.elapsed();

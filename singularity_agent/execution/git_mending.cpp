@@ -65,6 +65,12 @@ asio::awaitable<base::result<std::vector<std::pair<std::string, std::string>>>> 
   co_return found;
 }
 
+asio::awaitable<base::result<bool>> git_repository::is_moving() const {
+  auto found = co_await marks();
+  if (!found) co_return found.error();
+  co_return !found->empty();
+}
+
 /// A git process can outlive the agent that started it, and move the work tree while this one looks at it. So the first
 /// call, and each that finds a mark, waits until none is at work here.
 asio::awaitable<base::result<void>> git_repository::mend(std::vector<std::string>& mended) {

@@ -213,20 +213,35 @@ asio::awaitable<base::result<void>> git_repository::move_back(std::string commit
 
 /// The mark says, to whoever comes after a crash, which move was under way; it also keeps the commit from being pruned.
 asio::awaitable<base::result<void>> git_repository::move_marked(std::string mark, std::string commit, git_call how) {
+  const auto to = how.arguments.back();
   git_call set_mark;
   set_mark.arguments = {"update-ref", mark, commit};
   auto marked = co_await git_.output(set_mark);
   if (!marked) co_return marked.error();
   auto answer = co_await git_.run(how);
-  if (answer && answer->exit_code == 0) co_return co_await forget(mark);
-  base::error failed =
-      answer ? base::make_error(base::error_kind::conflict,
-                                fmt::format("git did not move the work tree: {}", tail_of(answer->complaint, 1000)))
-             : answer.error();
-  // A move that stopped half-way (no space, no time) is taken back at once; one that was refused has changed nothing.
+  base::result<void> done;
+  if (!answer) {
+    done = answer.error();
+  } else if (answer->exit_code != 0) {
+    done = base::make_error(base::error_kind::conflict,
+                            fmt::format("git did not move the work tree: {}", tail_of(answer->complaint, 1000)));
+  } else {
+    done = co_await forget(mark);
+  }
+  if (done) co_return done;
+  // A move that stopped half-way (no space, no time) is taken back at once; one that was refused has changed nothing;
+  // and one whose git was ended before it could say so, or whose mark did not go away, is done.
+  auto failed = done.error();
   std::vector<std::string> mended;
   auto sound = co_await mend(mended);
-  if (!sound) failed.message += "; then: " + sound.error().message;
+  if (!sound) {
+    failed.kind = sound.error().kind;  // "refused, and nothing was changed" cannot be said any more
+    failed.message += "; then: " + sound.error().message;
+    co_return failed;
+  }
+  auto there = co_await resolve(to);
+  auto at = co_await head();
+  if (there && at && *there == *at) co_return base::result<void>();
   co_return failed;
 }
 

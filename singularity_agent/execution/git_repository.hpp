@@ -53,12 +53,15 @@ class git_repository {
   /// Tracked files that differ from HEAD.
   boost::asio::awaitable<base::result<std::vector<std::string>>> dirty_paths() const;
   boost::asio::awaitable<base::result<proposal_marks>> find_marks(base::proposal_id proposal) const;
+  /// A move is under way, or was when its process died.
+  boost::asio::awaitable<base::result<bool>> is_moving() const;
   boost::asio::awaitable<base::result<std::vector<changed_path>>> changes(std::string from, std::string to) const;
   /// "1 file changed, 2 insertions(+)".
   boost::asio::awaitable<base::result<std::string>> diffstat(std::string from, std::string to) const;
 
-  /// Moves HEAD, index and work tree from the first parent of `commit` to it, in the paths that differ only. Error
-  /// `conflict`: HEAD is elsewhere, or a file in the way holds what no commit has; nothing was changed then.
+  /// Moves HEAD, index and work tree from the first parent of `commit` to it, in the paths that differ only; a git that
+  /// fails after it has moved them all is no error. Error `conflict`: HEAD is elsewhere, or a file in the way holds
+  /// what no commit has; nothing was changed then. After another error that is not known.
   boost::asio::awaitable<base::result<void>> move_forward(std::string commit);
   /// The way back, from `commit` to its first parent.
   boost::asio::awaitable<base::result<void>> move_back(std::string commit);

@@ -12,12 +12,10 @@ measurement measurement_in(const postgres::row& row) {
 
 }  // namespace
 
-boost::asio::awaitable<std::vector<base::proposal_id>> sample_repository::end_watches(postgres::connection& on) const {
+boost::asio::awaitable<std::optional<base::proposal_id>> sample_repository::end_watch(postgres::connection& on) const {
   auto arguments = postgres::make_params(self_);
-  const auto found = co_await on.query("select singularity.end_watches($1)", std::move(arguments));
-  std::vector<base::proposal_id> ended;
-  for (const auto& row : found) ended.push_back(row.get<base::proposal_id>(0));
-  co_return ended;
+  const auto found = co_await on.query("select singularity.end_watch($1)", std::move(arguments));
+  co_return found.single().get<std::optional<base::proposal_id>>(0);
 }
 
 boost::asio::awaitable<std::vector<due_watch>> sample_repository::due_watches(postgres::connection& on, int max) const {

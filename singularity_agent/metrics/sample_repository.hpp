@@ -39,7 +39,7 @@ class sample_repository {
   explicit sample_repository(base::instance_id self) : self_(std::move(self)) {}
 
   /// The changes whose observation window is over, which ends now.
-  boost::asio::awaitable<std::vector<base::proposal_id>> end_watches(postgres::connection& on) const;
+  boost::asio::awaitable<std::optional<base::proposal_id>> end_watch(postgres::connection& on) const;
   boost::asio::awaitable<std::vector<due_watch>> due_watches(postgres::connection& on, int max) const;
   /// Until something of the above is due; nothing where nothing is watched.
   boost::asio::awaitable<std::optional<std::chrono::milliseconds>> next_watch(postgres::connection& on) const;

@@ -40,19 +40,25 @@ boost::asio::awaitable<std::size_t> watch::round() {
   std::vector<due_watch> due;
   {
     auto connection = co_await connections_.acquire(connection_wait);
-    const auto ended = co_await samples_.end_watches(*connection);
-    for (const auto& proposal : ended)
-      log_.info("observation_over", "the observation window is over, the change stays", {{"proposal_id", proposal}});
+    while (true) {
+      const auto ended = co_await samples_.end_watch(*connection);
+      if (!ended) break;
+      log_.info("observation_over", "the observation window is over, the change stays", {{"proposal_id", *ended}});
+    }
     due = co_await samples_.due_watches(*connection, max_at_once);
   }
   if (due.empty()) co_return 0;
   // One measurement serves all that are due: they describe the same machine at the same moment.
   const auto measured = co_await measure_.measure();
-  const auto work = [&](postgres::transaction& in) -> boost::asio::awaitable<void> {
-    for (const auto& one : due)
-      co_await samples_.record_watch(in.on(), one.proposal, merged(measured, one.told), interval_);
-  };
-  co_await transact(connections_, work);
+  {
+    // Each change in a transaction of its own: a replay of the spool and a batch of triggers hold several, in an order
+    // of their own, and whoever held one here while he waited for another would deadlock with them.
+    auto connection = co_await connections_.acquire(connection_wait);
+    for (const auto& one : due) {
+      auto metrics = merged(measured, one.told);
+      co_await samples_.record_watch(*connection, one.proposal, std::move(metrics), interval_);
+    }
+  }
   wake_.samples.notify();
   co_return due.size();
 }

@@ -226,12 +226,16 @@ end $$;
 
 -- ── Watching and reporting ─────────────────────────────────────────────────────────────────────────────────────────
 
--- Ends the observation of changes whose window is over; returns them.
-create function singularity.end_watches(instance_id text) returns setof text language sql as $$
+-- Ends the observation of one change whose window is over, and returns it; null: none is. One at a time, since others
+-- lock several changes in an order of their own.
+create function singularity.end_watch(instance_id text) returns text language sql as $$
   select quantumflow.check_instance(instance_id);
   update singularity.proposal p set next_sample_at = null, ended_at = clock_timestamp(), changed_at = clock_timestamp()
-   where p.instance_id = end_watches.instance_id and p.next_sample_at is not null and p.watch_until <= clock_timestamp()
-     and p.status = 'applied'
+   where p.proposal_id = (select o.proposal_id from singularity.proposal o
+                           where o.instance_id = end_watch.instance_id and o.next_sample_at is not null
+                             and o.watch_until <= clock_timestamp() and o.status = 'applied'
+                           order by o.watch_until, o.proposal_id limit 1)
+     and p.next_sample_at is not null and p.status = 'applied'  -- still so, if it had to wait for the row
   returning p.proposal_id
 $$;
 
@@ -366,8 +370,8 @@ create function singularity.next_rollback(instance_id text) returns jsonb langua
    order by r.requested_at, r.rollback_id limit 1
 $$;
 
--- A change that was approved and not begun is begun here, so that its rollback is a step like any other. False: there is
--- nothing to take back, since the execution failed meanwhile and did so itself; the rollback is completed.
+-- A change that was approved and not begun is begun here, so that its rollback is a step like any other. False: the
+-- execution failed meanwhile and undid the change itself, or could not; the rollback ends as that did.
 create function singularity.begin_rollback(instance_id text, rollback_id text) returns boolean language plpgsql as $$
 declare
   r singularity.rollback;
@@ -384,8 +388,10 @@ begin
     perform singularity.must_step(instance_id, r.proposal_id, 'executing', 'cancelled by rollback ' || r.rollback_id);
   elsif current not in ('executing', 'applied') then
     update singularity.rollback b
-       set state = 'completed', finished_at = clock_timestamp(), steps = jsonb_build_array(jsonb_build_object(
-             'name', 'undo', 'outcome', 'done', 'detail', 'the execution had ended as ' || current))
+       set state = case when current = 'rollback_failed' then 'failed' else 'completed' end, finished_at = clock_timestamp(),
+           steps = jsonb_build_array(jsonb_build_object(
+             'name', 'undo', 'outcome', case when current = 'rollback_failed' then 'failed' else 'done' end,
+             'detail', 'the execution had ended as ' || current))
      where b.rollback_id = r.rollback_id;
     return false;
   end if;

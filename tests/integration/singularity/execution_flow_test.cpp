@@ -139,6 +139,21 @@ TEST_CASE("execution_flow: without a safety profile nothing is executed; the age
   CHECK(with.status("p2") == "applied");
 }
 
+TEST_CASE("execution_flow: a profile that is held goes before one that is brought, as it does with the coordinator") {
+  agent_fixture with("agent_flow_precedence");
+  const std::string held = R"('{"observation_window_seconds": 900, "cost_threshold": 3}')";
+  with.psql("select singularity.put_safety_profile('agent-1', 'BugFixerAgent', " + held +
+            ", 'operator', now());"
+            "select centralcloud.set_safety_profile('BugFixerAgent', '', " +
+            held + ", 'operator', 'test')");
+  with.approve("p1", "two\\n", R"("safety_profile":{"observation_window_seconds":5,"error_threshold":0.2})");
+  REQUIRE(with.execute());
+  CHECK(with.ask("select round(extract(epoch from watch_until - applied_at)) from singularity.proposal") == "900");
+  CHECK(with.ask("select s.detail -> 'safety_profile' = centralcloud.effective_profile(p.agent_type, p.instance_id, "
+                 "p.safety_profile) from singularity.execution_step s join singularity.proposal p using (proposal_id) "
+                 "where s.step = 'check_profile'") == "t");
+}
+
 TEST_CASE("execution_flow: after a crash between commit and record the change is found and not applied again") {
   agent_fixture with("agent_flow_crash");
   with.approve("p1");

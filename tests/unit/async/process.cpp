@@ -9,6 +9,7 @@
 #include <catch2/catch.hpp>
 #include <cerrno>
 #include <filesystem>
+#include <thread>
 
 #include "common/base/error.hpp"
 #include "tests/unit/async/run_body.hpp"
@@ -126,6 +127,32 @@ TEST_CASE("process: a hard stop kills at once") {
   });
   CHECK(result.stopped);
   CHECK(result.signal == SIGKILL);
+}
+
+TEST_CASE(
+    "process: one that ended before it was signalled has neither timed out nor been stopped, however late the loop "
+    "is") {
+  boost::asio::io_context io;
+  fleet::async::stop_source source(io.get_executor());
+  process_result result;
+  const bool by_stop = GENERATE(false, true);
+  fleet::test::run_body(io, [&]() -> awaitable<void> {
+    // Two timers before the process's own: the first lets all of them run out, so that they are taken in one go; the
+    // second holds that up until the process has ended.
+    boost::asio::steady_timer first(io, 20ms);
+    boost::asio::steady_timer second(io, 40ms);
+    first.async_wait([](boost::system::error_code) { std::this_thread::sleep_for(100ms); });
+    second.async_wait([&](boost::system::error_code) {
+      std::this_thread::sleep_for(1s);
+      if (by_stop) source.request_hard();
+    });
+    process_spec spec = shell("exec sleep 0.5");
+    spec.stop = source.token();
+    spec.timeout = by_stop ? 60'000ms : 80ms;
+    result = co_await run_process(spec);
+  });
+  INFO(result.describe());
+  CHECK(result.ok());
 }
 
 TEST_CASE("process: a missing program, a missing directory and a file that is no program are told apart") {
