@@ -1,4 +1,5 @@
--- The vote: opening, tallying, one decision.
+-- The vote: opening, tallying, one decision. A proposal's lock is one for no key update: what only refers to the proposal (the first
+-- sample of its change, in another transaction that has another proposal's in hand) need not wait for it, and so cannot deadlock.
 
 -- Records a proposal. disposition: new | same (the same content again) | conflict (the id has other content).
 create function centralcloud.receive_proposal(body jsonb, out disposition text, out profile jsonb) language plpgsql as $$
@@ -48,7 +49,7 @@ declare
   voters text[];
 begin
   select * into p from centralcloud.proposal t
-   where t.proposal_id = open_vote.proposal_id and t.state = 'voting' and t.deadline is null for update;
+   where t.proposal_id = open_vote.proposal_id and t.state = 'voting' and t.deadline is null for no key update;
   if not found then
     raise exception 'proposal_id: there is no vote to open for "%"', left(open_vote.proposal_id, 200)
       using errcode = 'no_data_found';
@@ -74,7 +75,7 @@ returns jsonb language sql as $$
    where p.state = 'voting' and p.deadline is null
      and (clock_timestamp() >= p.received_at + wait_ms * interval '1 millisecond'
           or (select count(*) from centralcloud.present_voters(p.instance_id, fresh_ms, proposer_may_vote)) >= min_voters)
-   order by p.received_at limit 1 for update skip locked
+   order by p.received_at limit 1 for no key update skip locked
 $$;
 
 -- The counted votes in the order in which they came.
@@ -95,7 +96,7 @@ declare
   p centralcloud.proposal;
   earlier centralcloud.vote;
 begin
-  select * into p from centralcloud.proposal t where t.proposal_id = record_vote.proposal_id for update;
+  select * into p from centralcloud.proposal t where t.proposal_id = record_vote.proposal_id for no key update;
   if not found then disposition := 'unknown_proposal'; return; end if;
   select * into earlier from centralcloud.vote v
    where v.proposal_id = record_vote.proposal_id and v.instance_id = record_vote.instance_id;
@@ -128,16 +129,31 @@ begin
   end if;
 end $$;
 
--- Takes one vote whose time is up, and locks it. No row: none is due, or others have them in hand.
+-- Takes one vote whose time is up, and locks it. No row: none is due, or others have them in hand. Nothing is locked but what is
+-- taken: those who record votes need the locks of the others, and need them most when many are due.
 create function centralcloud.take_due_vote()
 returns table (proposal_id text, instance_id text, electorate_size bigint, votes jsonb) language plpgsql as $$
 #variable_conflict use_column
-declare p centralcloud.proposal;
+declare
+  asked_at timestamptz := clock_timestamp();
+  due record;
+  waiting int[] := '{}';  -- lanes that have something from before a deadline have it from before every later one
+  p centralcloud.proposal;
 begin
-  for p in select * from centralcloud.proposal t where t.state = 'voting' and t.deadline <= clock_timestamp()
-            order by t.deadline limit 100 for update skip locked
+  for due in select t.proposal_id, t.deadline, quantumflow.lane_stream(q, t.proposal_id) as lane
+               from centralcloud.proposal t cross join quantumflow.queue q
+              where t.state = 'voting' and t.deadline <= asked_at and q.name = 'votes_for_consensus_queue'
+              order by t.deadline limit 10000
   loop
-    continue when centralcloud.still_waiting('votes_for_consensus_queue', p.proposal_id, p.deadline);
+    continue when due.lane = any (waiting);
+    if centralcloud.lane_waits(due.lane, due.deadline) then
+      waiting := waiting || due.lane;
+      continue;
+    end if;
+    continue when centralcloud.retry_waits(due.lane, due.proposal_id, due.deadline);
+    select * into p from centralcloud.proposal t
+     where t.proposal_id = due.proposal_id and t.state = 'voting' for no key update skip locked;
+    continue when not found;
     return query select p.proposal_id, p.instance_id,
       (select count(*) from centralcloud.electorate e where e.proposal_id = p.proposal_id), centralcloud.counted_votes(p.proposal_id);
     return;

@@ -55,7 +55,7 @@ begin
                                  jsonb_build_object('proposal_state', p.state));
     end if;
   end if;
-  select * into c from centralcloud.change t where t.proposal_id = record_sample.proposal_id for update;
+  select * into c from centralcloud.change t where t.proposal_id = record_sample.proposal_id for no key update;
   insert into centralcloud.sample (proposal_id, instance_id, status, metrics_before, metrics_after, reported_at)
   values (p.proposal_id, record_sample.instance_id, record_sample.status, record_sample.metrics_before,
           record_sample.metrics_after, record_sample.reported_at)
@@ -102,7 +102,7 @@ $$;
 -- What a rollback of the proposal's change would need to know. No row: the change (or the proposal) does not exist.
 create function centralcloud.change_to_roll_back(proposal_id text)
 returns table (state text, change_type text) language sql as $$
-  select c.state, c.change_type from centralcloud.change c where c.proposal_id = change_to_roll_back.proposal_id for update
+  select c.state, c.change_type from centralcloud.change c where c.proposal_id = change_to_roll_back.proposal_id for no key update
 $$;
 
 -- Begins the one rollback of a change. Returns the instance that applied it; no row where there was a rollback already or
@@ -113,7 +113,7 @@ returns table (instance_id text, traceparent text) language plpgsql as $$
 #variable_conflict use_column
 declare c centralcloud.change;
 begin
-  select * into c from centralcloud.change t where t.proposal_id = start_rollback.proposal_id for update;
+  select * into c from centralcloud.change t where t.proposal_id = start_rollback.proposal_id for no key update;
   if not found or c.state not in ('executing', 'watching', 'confirmed') then return; end if;
   insert into centralcloud.rollback (rollback_id, proposal_id, instance_id, change_type, reason, threshold, strategy, actor, note)
   values (start_rollback.rollback_id, c.proposal_id, c.instance_id, c.change_type, start_rollback.reason,
@@ -132,12 +132,26 @@ end $$;
 create function centralcloud.confirm_due_change()
 returns table (proposal_id text, instance_id text, agent_type text, profile jsonb) language plpgsql as $$
 #variable_conflict use_column
-declare c centralcloud.change;
+declare
+  asked_at timestamptz := clock_timestamp();
+  due record;
+  waiting int[] := '{}';  -- as in take_due_vote()
+  c centralcloud.change;
 begin
-  for c in select * from centralcloud.change t where t.state = 'watching' and t.watch_until <= clock_timestamp()
-            order by t.watch_until limit 100 for update skip locked
+  for due in select t.proposal_id, t.watch_until, quantumflow.lane_stream(q, t.proposal_id) as lane
+               from centralcloud.change t cross join quantumflow.queue q
+              where t.state = 'watching' and t.watch_until <= asked_at and q.name = 'metrics_to_guardian_queue'
+              order by t.watch_until limit 10000
   loop
-    continue when centralcloud.still_waiting('metrics_to_guardian_queue', c.proposal_id, c.watch_until);
+    continue when due.lane = any (waiting);
+    if centralcloud.lane_waits(due.lane, due.watch_until) then
+      waiting := waiting || due.lane;
+      continue;
+    end if;
+    continue when centralcloud.retry_waits(due.lane, due.proposal_id, due.watch_until);
+    select * into c from centralcloud.change t
+     where t.proposal_id = due.proposal_id and t.state = 'watching' for no key update skip locked;
+    continue when not found;
     update centralcloud.change t set measured = (
       select coalesce(jsonb_object_agg(m.key, jsonb_build_object('low', m.low, 'high', m.high, 'rise', m.rise)), '{}') from (
         select e.key, min(e.value::text::numeric) as low, max(e.value::text::numeric) as high,
@@ -153,19 +167,36 @@ begin
   end loop;
 end $$;
 
--- One watched change that has been silent for `silence_ms`, told once a silence; locked.
+-- One watched change that has been silent for `silence_ms`, told once a silence; locked. What was published when the silence was
+-- complete, or a second ago, is heard first. (What was published just now, too, would always be waiting in a busy lane.)
 create function centralcloud.take_silent_change(silence_ms bigint)
 returns table (proposal_id text, instance_id text, change_type text, auto_rollback boolean, silent_ms bigint)
 language plpgsql as $$
 #variable_conflict use_column
-declare c centralcloud.change;
+declare
+  asked_at timestamptz := clock_timestamp();
+  silence interval := silence_ms * interval '1 millisecond';
+  due record;
+  waiting int[] := '{}';  -- as in take_due_vote()
+  c centralcloud.change;
 begin
-  for c in select * from centralcloud.change t
-            where t.state = 'watching' and not t.missing_alerted and t.watch_until > clock_timestamp()
-              and t.last_sample_at <= clock_timestamp() - take_silent_change.silence_ms * interval '1 millisecond'
-            order by t.last_sample_at limit 100 for update skip locked
+  for due in select t.proposal_id, t.last_sample_at, quantumflow.lane_stream(q, t.proposal_id) as lane,
+                    greatest(t.last_sample_at + silence, asked_at - interval '1 second') as heard_until
+               from centralcloud.change t cross join quantumflow.queue q
+              where t.state = 'watching' and not t.missing_alerted and t.watch_until > asked_at
+                and t.last_sample_at <= asked_at - silence and q.name = 'metrics_to_guardian_queue'
+              order by t.last_sample_at limit 10000
   loop
-    continue when centralcloud.still_waiting('metrics_to_guardian_queue', c.proposal_id, clock_timestamp());
+    continue when due.lane = any (waiting);
+    if centralcloud.lane_waits(due.lane, due.heard_until) then
+      waiting := waiting || due.lane;
+      continue;
+    end if;
+    continue when centralcloud.retry_waits(due.lane, due.proposal_id, due.heard_until);
+    select * into c from centralcloud.change t
+     where t.proposal_id = due.proposal_id and t.state = 'watching' and not t.missing_alerted
+       and t.last_sample_at = due.last_sample_at for no key update skip locked;
+    continue when not found;
     update centralcloud.change t set missing_alerted = true where t.proposal_id = c.proposal_id;
     perform centralcloud.audit('centralcloud', 'metrics_missing', c.proposal_id,
                                jsonb_build_object('last_sample_at', c.last_sample_at));
