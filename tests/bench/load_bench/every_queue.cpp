@@ -22,7 +22,8 @@ namespace {
 namespace json = boost::json;
 
 void must(const test::daemon_answer& answer, const std::string& what) {
-  if (answer.status >= 300) throw std::runtime_error(fmt::format("{}: {} {}", what, answer.status, json::serialize(answer.body)));
+  if (answer.status >= 300)
+    throw std::runtime_error(fmt::format("{}: {} {}", what, answer.status, json::serialize(answer.body)));
 }
 
 void report_pattern(test::daemon_fleet& fleet, int n) {
