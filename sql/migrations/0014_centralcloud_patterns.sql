@@ -35,7 +35,7 @@ begin
    where excluded.reported_at > s.reported_at;
   update centralcloud.pattern p set last_seen_at = clock_timestamp() where p.pattern_id = record_pattern.pattern_id
   returning p.state, p.code_pattern into record_pattern.state, record_pattern.first_code_pattern;
-  select count(*), sum(s.success_rate), sum(greatest(s.usage_count, s.reports)), jsonb_agg(s.instance_id order by s.instance_id)
+  select count(*), sum(s.success_rate), least(sum(greatest(s.usage_count, s.reports)), 9223372036854775807)::bigint, jsonb_agg(s.instance_id order by s.instance_id)
     into distinct_instances, success_rate_sum, total_usage, sources
     from centralcloud.pattern_source s where s.pattern_id = record_pattern.pattern_id;
   select count(*) into live_instances from centralcloud.instance i
