@@ -76,11 +76,16 @@ boost::asio::awaitable<std::optional<recorded_decision>> record_decision(postgre
                                                                          base::proposal_id proposal, decision made);
 
 struct confirmed_changes {
-  std::vector<std::string> code_changes;  ///< JSON texts, newest first
+  std::vector<std::string> code_changes;  ///< JSON texts of those up to `max_bytes`, newest first
   std::int64_t total = 0;
 };
+struct comparable {
+  std::string agent_type;
+  std::optional<std::string> change_type;
+  std::size_t max_bytes = 0;
+  int max = 0;
+};
 /// Changes of the same agent type and change type that were confirmed safe.
-boost::asio::awaitable<confirmed_changes> confirmed_code_changes(postgres::transaction& open, std::string agent_type,
-                                                                 std::optional<std::string> change_type, int max);
+boost::asio::awaitable<confirmed_changes> confirmed_code_changes(postgres::transaction& open, comparable of);
 
 }  // namespace fleet::central::consensus

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "centralcloud_daemon/patterns/similarity.hpp"
+#include "common/async/blocking_pool.hpp"
 #include "common/messages/proposal_metadata.hpp"
 #include "common/messages/voting_request.hpp"
 
@@ -142,15 +143,18 @@ boost::asio::awaitable<std::optional<decision>> engine::without_vote(postgres::t
   known.risk_score = proposal.risk_score;
   known.risk_bound = profile.max_risk_score;
   if (settings_.rules.auto_approve && proposal.risk_score <= settings_.rules.always_vote_above) {
-    auto type = change_type_of(proposal);
-    const auto history = co_await confirmed_code_changes(open, proposal.agent_type, std::move(type), max_compared);
+    comparable like_it;
+    like_it.agent_type = proposal.agent_type;
+    like_it.change_type = change_type_of(proposal);
+    like_it.max_bytes = patterns::max_compared_bytes;
+    like_it.max = max_compared;
+    auto history = co_await confirmed_code_changes(open, std::move(like_it));
     known.confirmed_history = history.total;
     // Comments are kept: what looks like one may be code in the change's own language.
-    const auto shape = patterns::shape_of(boost::json::serialize(proposal.code_change), patterns::comments::keep);
-    for (const auto& text : history.code_changes) {
-      const auto alike = patterns::similarity(shape, patterns::shape_of(text, patterns::comments::keep));
-      known.best_similarity = std::max(known.best_similarity.value_or(base::decimal()), alike);
-    }
+    auto compare = [code = boost::json::serialize(proposal.code_change), others = std::move(history.code_changes)] {
+      return patterns::best_similarity(code, others, patterns::comments::keep);
+    };
+    known.best_similarity = co_await async::run_blocking(std::move(compare));
   }
   co_return before_voting(settings_.rules, known);
 }

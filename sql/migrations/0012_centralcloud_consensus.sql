@@ -181,12 +181,17 @@ begin
   return query select proposer, counted, trace;
 end $$;
 
--- Changes of the same kind that were confirmed safe, newest first: for approval by similarity.
-create function centralcloud.confirmed_code_changes(agent_type text, change_type text, max int)
+-- Changes of the same kind that were confirmed safe, newest first: for approval by similarity. code_change is null where it
+-- has more than max_bytes, of which what is kept says something before it is unpacked.
+create function centralcloud.confirmed_code_changes(agent_type text, change_type text, max_bytes bigint, max int)
 returns table (code_change text, total bigint) language sql stable as $$
-  select (p.body -> 'code_change')::text, count(*) over ()
-    from centralcloud.change c join centralcloud.proposal p using (proposal_id)
-   where c.state = 'confirmed' and c.agent_type = confirmed_code_changes.agent_type
-     and c.change_type is not distinct from confirmed_code_changes.change_type
-   order by c.ended_at desc limit confirmed_code_changes.max
+  with newest as materialized (
+    select c.proposal_id, c.ended_at, count(*) over () as total from centralcloud.change c
+     where c.state = 'confirmed' and c.agent_type = confirmed_code_changes.agent_type
+       and c.change_type is not distinct from confirmed_code_changes.change_type
+     order by c.ended_at desc limit confirmed_code_changes.max)
+  select case when octet_length(t.code) <= max_bytes then t.code end, n.total
+    from newest n join centralcloud.proposal p using (proposal_id) cross join lateral (
+      select case when pg_column_size(p.body) <= 2 * max_bytes then (p.body -> 'code_change')::text end as code offset 0) t
+   order by n.ended_at desc
 $$;

@@ -6,9 +6,11 @@ create function centralcloud.find_pattern(fingerprint text) returns text languag
   select f.pattern_id from centralcloud.pattern_form f where f.fingerprint = find_pattern.fingerprint
 $$;
 
-create function centralcloud.pattern_candidates(pattern_type text, max int)
+-- Those whose code has no more than max_bytes: each is compared.
+create function centralcloud.pattern_candidates(pattern_type text, max_bytes bigint, max int)
 returns table (pattern_id text, code text) language sql stable as $$
   select p.pattern_id, p.code from centralcloud.pattern p where p.pattern_type = pattern_candidates.pattern_type
+     and octet_length(p.code) <= pattern_candidates.max_bytes
    order by p.last_seen_at desc limit pattern_candidates.max
 $$;
 
