@@ -39,13 +39,13 @@ std::optional<base::trace_context> read_trace(const postgres::row& row) {
 }  // namespace
 
 boost::asio::awaitable<recorded_sample> record_sample(postgres::transaction& open, messages::execution_metrics sample,
-                                                      std::chrono::milliseconds default_window) {
-  auto args =
-      postgres::make_params(sample.proposal_id, sample.instance_id, messages::to_string(sample.status),
-                            messages::encode_metrics(sample.metrics_before),
-                            messages::encode_metrics(sample.metrics_after), sample.timestamp, default_window.count());
+                                                      watch_times times) {
+  auto args = postgres::make_params(sample.proposal_id, sample.instance_id, messages::to_string(sample.status),
+                                    messages::encode_metrics(sample.metrics_before),
+                                    messages::encode_metrics(sample.metrics_after), sample.timestamp,
+                                    times.window.count(), times.settle.count());
   const auto answer =
-      co_await open.query("select * from centralcloud.record_sample($1, $2, $3, $4, $5, $6, $7)", std::move(args));
+      co_await open.query("select * from centralcloud.record_sample($1, $2, $3, $4, $5, $6, $7, $8)", std::move(args));
   const auto row = answer.single();
   recorded_sample recorded;
   recorded.what = read_sample_reception(row.text("disposition"));

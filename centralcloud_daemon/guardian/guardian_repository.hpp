@@ -38,9 +38,13 @@ struct recorded_sample {
   std::optional<std::chrono::duration<double>>
       breached_for;  ///< this sample ends a rollback: since its breach was measured
 };
+struct watch_times {
+  std::chrono::milliseconds window{};  ///< from the report of `applied`; where the profile does not say
+  std::chrono::milliseconds settle{};  ///< and for so long after that report was read, however late that was
+};
 /// Locks the change until the transaction ends.
 boost::asio::awaitable<recorded_sample> record_sample(postgres::transaction& open, messages::execution_metrics sample,
-                                                      std::chrono::milliseconds default_window);
+                                                      watch_times times);
 
 struct judged_sample {
   base::proposal_id proposal;

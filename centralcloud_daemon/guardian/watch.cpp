@@ -33,7 +33,10 @@ boost::json::object describe(const breach& from) {
 }  // namespace
 
 boost::asio::awaitable<outcome> watch::receive_sample(postgres::transaction& open, messages::execution_metrics sample) {
-  auto recorded = co_await record_sample(open, sample, settings_.observation_window);
+  watch_times times;
+  times.window = settings_.observation_window;
+  times.settle = settings_.silence();
+  auto recorded = co_await record_sample(open, sample, times);
   switch (recorded.what) {
     case sample_reception::unknown_proposal:
       co_return outcome::rejected("unknown proposal \"" + sample.proposal_id.str() + "\"");

@@ -27,17 +27,20 @@ end $$;
 
 -- Records a sample and carries the state on, under the change's lock. disposition: recorded | duplicate |
 -- unknown_proposal | other_instance. `judge`: whether rules may act on it.
+-- The window begins when the change was applied, as the instance says it: that is when the instance begins, and so ends, to send
+-- samples, however late its report is read. But not before the decision, whatever its clock shows, and the window stays open for
+-- `settle_ms` from now: what the instance reported meanwhile is behind this report in the queue, and is to be judged.
 create function centralcloud.record_sample(
   proposal_id text, instance_id text, status text, metrics_before jsonb, metrics_after jsonb, reported_at timestamptz,
-  default_window_ms bigint, out disposition text, out sample_id bigint, out state text, out judge boolean, out runs jsonb,
-  out profile jsonb, out baseline jsonb, out change_type text, out unapproved boolean, out traceparent text,
+  default_window_ms bigint, settle_ms bigint default 0, out disposition text, out sample_id bigint, out state text,
+  out judge boolean, out runs jsonb, out profile jsonb, out baseline jsonb, out change_type text, out unapproved boolean, out traceparent text,
   out breached_for_seconds double precision) language plpgsql as $$
 #variable_conflict use_column
 declare
   p centralcloud.proposal;
   c centralcloud.change;
   target text;
-  window_ms bigint;
+  window_length interval;
 begin
   select * into p from centralcloud.proposal t where t.proposal_id = record_sample.proposal_id;
   if not found then disposition := 'unknown_proposal'; return; end if;
@@ -63,12 +66,15 @@ begin
   if record_sample.sample_id is null then disposition := 'duplicate'; return; end if;
   disposition := 'recorded';
   target := centralcloud.next_change_state(c.state, record_sample.status);
-  window_ms := coalesce((c.profile ->> 'observation_window_seconds')::numeric * 1000, default_window_ms)::bigint;
+  window_length := coalesce((c.profile ->> 'observation_window_seconds')::numeric * 1000, default_window_ms)::bigint
+                   * interval '1 millisecond';
   update centralcloud.change t
      set last_sample_at = clock_timestamp(), missing_alerted = false,
          baseline = record_sample.metrics_before || t.baseline,  -- the first word about a metric stays
          watch_until = case when target = 'watching' and c.state <> 'watching'
-                            then clock_timestamp() + window_ms * interval '1 millisecond' else t.watch_until end
+           then greatest(least(clock_timestamp(), greatest(record_sample.reported_at, p.decided_at, p.received_at)) + window_length,
+                         clock_timestamp() + least(settle_ms * interval '1 millisecond', window_length))
+           else t.watch_until end
    where t.proposal_id = p.proposal_id returning t.baseline into record_sample.baseline;
   if target <> c.state then
     perform centralcloud.step_change(c, target, 'reported ' || record_sample.status, record_sample.instance_id);

@@ -72,17 +72,38 @@ select expect((select count(*) from confirm_due_change()), 0::bigint, 'samples i
 select expect(lockable('change'), 200::bigint, 'no change is locked');
 update change set watch_until = clock_timestamp() + interval '1 hour', last_sample_at = clock_timestamp() - interval '3 s';
 commit;
+create function public.published(at timestamptz) returns void language sql as $$
+  update quantumflow.message_0 m set enqueued_at = at
+   where m.stream_id = any (array(select unnest(q.shared_streams) from quantumflow.queue q where q.name = 'metrics_to_guardian_queue')) $$;
+select published(clock_timestamp() + interval '1 hour') \gset
 begin;
 select expect((select count(*) from take_silent_change(1000)), 1::bigint, 'what came after a silence does not end it before it is read');
 select expect(lockable('change'), 199::bigint, 'one is locked');
 rollback;
-update change set last_sample_at = clock_timestamp() - interval '0.5 s';
+select published(clock_timestamp() - interval '1.5 s') \gset
 begin;
-select expect((select count(*) from take_silent_change(400)), 0::bigint, 'samples that wait are heard first');
+select expect((select count(*) from take_silent_change(1000)), 0::bigint, 'samples that wait are heard first');
 select expect(lockable('change'), 200::bigint, 'none is locked by that');
 update change set watch_until = clock_timestamp() - interval '1 hour';
 select expect((select count(*) from confirm_due_change()), 1::bigint, 'a window that ended before');
 rollback;
+
+-- A window begins when the change was applied, however late that is read: not in the time to come, not before the decision, and what
+-- the instance reported since is read before the window ends.
+select proposals('late', 5) \gset
+update proposal set state = 'approved', decided_at = clock_timestamp() - interval '20 min', received_at = clock_timestamp() - interval '21 min'
+ where proposal_id like 'late%';
+create function public.window_left(id text, reported_ago interval, window_length interval) returns int language plpgsql as $$
+begin
+  perform centralcloud.record_sample(id, 'a', 'applied', '{}', '{}', clock_timestamp() - reported_ago,
+                                     (extract(epoch from window_length) * 1000)::bigint, 30000);
+  return (select round(extract(epoch from c.watch_until - clock_timestamp()) / 10) * 10 from centralcloud.change c where c.proposal_id = id);
+end $$;
+select expect(window_left('late1', '5 min', '10 min'), 300, 'from the report');
+select expect(window_left('late2', '-1 hour', '10 min'), 600, 'a clock that is ahead');
+select expect(window_left('late3', '1 day', '30 min'), 600, 'a clock that is behind: from the decision');
+select expect(window_left('late4', '15 min', '10 min'), 30, 'over, and what was reported since is still to be read');
+select expect(window_left('late5', '15 min', '10 s'), 10, 'a short one is not made longer');
 
 -- Who records votes has proposals in hand in one order, who records samples in another: neither waits for the other's.
 select proposals('both', 2) \gset
