@@ -49,6 +49,7 @@ reception read_reception(std::string_view word) {
   if (word == "new") return reception::fresh;
   if (word == "same") return reception::same;
   if (word == "conflict") return reception::conflict;
+  if (word == "taken") return reception::taken;
   unexpected(word);
 }
 

@@ -21,7 +21,12 @@ namespace fleet::central::consensus {
 
 /// All throw `postgres::sql_error`, and work inside the given transaction.
 
-enum class reception { fresh, same, conflict };
+enum class reception {
+  fresh,
+  same,
+  conflict,  ///< the id has other content
+  taken      ///< the id is another instance's
+};
 struct received_proposal {
   reception what = reception::fresh;
   messages::safety_profile profile;  ///< in force for it; filled where `fresh`

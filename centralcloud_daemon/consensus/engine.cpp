@@ -55,6 +55,18 @@ messages::consensus_result result_of(const base::proposal_id& proposal, const de
   return result;
 }
 
+/// To an instance whose proposal has an id that is another instance's.
+messages::consensus_result refusal_of(const messages::proposal_for_consensus& proposal) {
+  messages::consensus_result result;
+  result.proposal_id = proposal.proposal_id;
+  result.instance_id = proposal.instance_id;
+  result.status = messages::consensus_status::rejected;
+  result.decision_rationale = "conflict: another instance has proposed something under this proposal_id before";
+  result.rule = "conflict";
+  result.trace = base::child_of(proposal.trace);
+  return result;
+}
+
 }  // namespace
 
 boost::asio::awaitable<outcome> engine::receive_proposal(postgres::transaction& open,
@@ -71,6 +83,12 @@ boost::asio::awaitable<outcome> engine::receive_proposal(postgres::transaction& 
     case reception::conflict:
       co_return outcome::rejected("conflict: proposal \"" + proposal.proposal_id.str() +
                                   "\" is known with other content");
+    case reception::taken: {
+      // Its proposer waits for a decision, and there will be none: the one about that id goes to the other instance.
+      auto refused = refusal_of(proposal);
+      or_throw(co_await out_.send_consensus_result(open, std::move(refused)));
+      co_return outcome::rejected("conflict: proposal \"" + proposal.proposal_id.str() + "\" is another instance's");
+    }
     case reception::fresh:
       break;
   }

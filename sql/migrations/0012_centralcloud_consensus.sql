@@ -1,12 +1,13 @@
 -- The vote: opening, tallying, one decision. A proposal's lock is one for no key update: what only refers to the proposal (the first
 -- sample of its change, in another transaction that has another proposal's in hand) need not wait for it, and so cannot deadlock.
 
--- Records a proposal. disposition: new | same (the same content again) | conflict (the id has other content).
+-- Records a proposal. disposition: new | same (the same content again) | conflict (the id has other content) | taken (the same, and
+-- it is another instance's).
 create function centralcloud.receive_proposal(body jsonb, out disposition text, out profile jsonb) language plpgsql as $$
 #variable_conflict use_column
 declare
   id text := body ->> 'proposal_id';
-  known jsonb;
+  known centralcloud.proposal;
   -- A replay after a lost reply may differ in these, and in nothing else.
   volatile_keys constant text[] := '{timestamp,priority_score,schema_version,traceparent}';
 begin
@@ -22,9 +23,10 @@ begin
                                   receive_proposal.body ->> 'instance_id');
     return;
   end if;
-  select p.body into known from centralcloud.proposal p where p.proposal_id = id;
-  disposition := case when known - volatile_keys = receive_proposal.body - volatile_keys then 'same' else 'conflict' end;
-  if disposition = 'conflict' then
+  select * into known from centralcloud.proposal p where p.proposal_id = id;
+  disposition := case when known.body - volatile_keys = receive_proposal.body - volatile_keys then 'same'
+                      when known.instance_id = receive_proposal.body ->> 'instance_id' then 'conflict' else 'taken' end;
+  if disposition <> 'same' then
     perform centralcloud.audit(receive_proposal.body ->> 'instance_id', 'proposal_conflict', id,
                                jsonb_build_object('refused', receive_proposal.body));
   end if;
