@@ -347,7 +347,20 @@ begin
                        'profile', set_safety_profile.profile, 'source', set_safety_profile.source));
 end $$;
 
--- The profile held of an agent type for every instance, or null.
-create function centralcloud.get_safety_profile(agent_type text) returns jsonb language sql stable as $$
-  select s.profile from centralcloud.safety_profile s where s.agent_type = get_safety_profile.agent_type and s.instance_id = ''
+-- The profile held of an agent type for every instance, or null; locked, so that nobody changes it before it is added to.
+create function centralcloud.lock_safety_profile(agent_type text) returns jsonb language sql as $$
+  select s.profile from centralcloud.safety_profile s
+   where s.agent_type = lock_safety_profile.agent_type and s.instance_id = '' for no key update
 $$;
+
+-- Sets these bounds and leaves what else is held of the agent type. Returns all that is held then.
+create function centralcloud.add_to_safety_profile(agent_type text, bounds jsonb, source text, actor text) returns jsonb
+language plpgsql as $$
+declare whole jsonb;
+begin
+  insert into centralcloud.safety_profile (agent_type, profile, source)
+  values (add_to_safety_profile.agent_type, '{}', add_to_safety_profile.source) on conflict do nothing;
+  whole := centralcloud.lock_safety_profile(agent_type) || bounds;
+  perform centralcloud.set_safety_profile(agent_type, '', whole, source, actor);
+  return whole;
+end $$;

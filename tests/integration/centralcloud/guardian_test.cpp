@@ -248,3 +248,37 @@ TEST_CASE("learning: confirmed changes tighten the agent type's bounds and every
                        "quantumflow.list_pending_messages('guardian_safety_profiles_queue')") ==
         "broadcast guardian_learning");
 }
+
+TEST_CASE("learning: what an operator sets meanwhile stays, and is told with what was learned") {
+  central_fixture with("guardian_learning_beside");
+  with.psql("select quantumflow.subscribe('guardian_safety_profiles_queue', 'a')");
+  with.psql("select centralcloud.set_safety_profile('T', '', '{\"needs_consensus\": false}', 'operator', 'test')");
+  with.guardian_settings.learning.min_samples = 1;
+  with.start_consumers();
+  approved(with, "p1", R"(,"observation_window_seconds":60)");
+  with.report("p1", "applied", R"({"latency_p95_ms":200})", 1);
+  REQUIRE(with.idle());
+  with.psql("update centralcloud.change set watch_until = clock_timestamp()");
+  auto operators = test::run(with.io, with.pool.acquire());
+  const auto say = [&](std::string sql) { test::run(with.io, operators->query(std::move(sql))); };
+  say("begin");
+  say("select centralcloud.set_safety_profile('T', '', '{\"needs_consensus\": true, \"note\": 1}', 'operator', "
+      "'test')");
+  bool confirmed = false;
+  const auto confirm = [&]() -> boost::asio::awaitable<void> {
+    const auto due = [&](postgres::transaction& open) { return with.changes.confirm_due(open); };
+    auto lease = co_await with.pool.acquire();
+    confirmed = co_await postgres::in_transaction(*lease, due);
+  };
+  boost::asio::co_spawn(with.io, confirm(), boost::asio::detached);
+  const std::string waits =
+      "select count(*) from pg_stat_activity where datname = current_database() and "
+      "wait_event_type = 'Lock'";
+  CHECK(with.eventually(waits, "1") == "1");
+  say("commit");
+  REQUIRE(test::run_until(with.io, [&] { return confirmed; }));
+  CHECK(with.now_gives("select (profile ->> 'latency_threshold')::numeric < 3000, profile ->> 'needs_consensus', "
+                       "profile ->> 'note' from centralcloud.safety_profiles") == "t|true|1");
+  CHECK(with.now_gives("select payload #>> '{safety_profile,needs_consensus}' from "
+                       "quantumflow.list_pending_messages('guardian_safety_profiles_queue')") == "true");
+}
