@@ -3,6 +3,7 @@
 #include <boost/asio/awaitable.hpp>
 #include <chrono>
 #include <functional>
+#include <optional>
 
 #include "centralcloud_daemon/consensus/engine.hpp"
 #include "centralcloud_daemon/guardian/watch.hpp"
@@ -13,7 +14,9 @@
 namespace fleet::central {
 
 /// For the loop's thread. What is due is taken one row a transaction, and rows in others' hands are passed over, so any
-/// number of coordinators share the work and none does it twice.
+/// number of coordinators share the work and none does it twice. Silence is judged only by timers that have had the
+/// database for as long without a break: instances keep their samples in it, so while it is away all of them are
+/// silent.
 class timers {
  public:
   /// All must outlive the timers.
@@ -30,12 +33,15 @@ class timers {
  private:
   boost::asio::awaitable<std::chrono::milliseconds> pass(postgres::connection& connection, async::stop_token stop);
   boost::asio::awaitable<bool> work_once(postgres::connection& connection);
+  void note_answer();
 
   postgres::pool& pool_;
   consensus::engine& votes_;
   guardian::watch& changes_;
   const guardian::watch_settings& settings_;
   async::event woken_;
+  std::optional<std::chrono::steady_clock::time_point> last_answer_;  ///< of the database, in this run
+  std::chrono::steady_clock::time_point there_since_{};               ///< it has answered without a break
 };
 
 }  // namespace fleet::central

@@ -49,6 +49,7 @@ reception read_reception(std::string_view word) {
   if (word == "new") return reception::fresh;
   if (word == "same") return reception::same;
   if (word == "conflict") return reception::conflict;
+  if (word == "taken") return reception::taken;
   unexpected(word);
 }
 
@@ -142,14 +143,14 @@ boost::asio::awaitable<std::optional<recorded_decision>> record_decision(postgre
   co_return recorded;
 }
 
-boost::asio::awaitable<confirmed_changes> confirmed_code_changes(postgres::transaction& open, std::string agent_type,
-                                                                 std::optional<std::string> change_type, int max) {
-  auto args = postgres::make_params(agent_type, change_type, max);
+boost::asio::awaitable<confirmed_changes> confirmed_code_changes(postgres::transaction& open, comparable of) {
+  auto args = postgres::make_params(of.agent_type, of.change_type, static_cast<std::int64_t>(of.max_bytes), of.max);
   const auto answer = co_await open.query(
-      "select code_change, total from centralcloud.confirmed_code_changes($1, $2, $3)", std::move(args));
+      "select code_change, total from centralcloud.confirmed_code_changes($1, $2, $3, $4)", std::move(args));
   confirmed_changes found;
   for (const auto& row : answer) {
-    found.code_changes.push_back(row.get<std::string>("code_change"));
+    auto code = row.get<std::optional<std::string>>("code_change");
+    if (code) found.code_changes.push_back(std::move(*code));
     found.total = row.get<std::int64_t>("total");
   }
   co_return found;

@@ -21,7 +21,12 @@ namespace fleet::central::consensus {
 
 /// All throw `postgres::sql_error`, and work inside the given transaction.
 
-enum class reception { fresh, same, conflict };
+enum class reception {
+  fresh,
+  same,
+  conflict,  ///< the id has other content
+  taken      ///< the id is another instance's
+};
 struct received_proposal {
   reception what = reception::fresh;
   messages::safety_profile profile;  ///< in force for it; filled where `fresh`
@@ -76,11 +81,16 @@ boost::asio::awaitable<std::optional<recorded_decision>> record_decision(postgre
                                                                          base::proposal_id proposal, decision made);
 
 struct confirmed_changes {
-  std::vector<std::string> code_changes;  ///< JSON texts, newest first
+  std::vector<std::string> code_changes;  ///< JSON texts of those up to `max_bytes`, newest first
   std::int64_t total = 0;
 };
+struct comparable {
+  std::string agent_type;
+  std::optional<std::string> change_type;
+  std::size_t max_bytes = 0;
+  int max = 0;
+};
 /// Changes of the same agent type and change type that were confirmed safe.
-boost::asio::awaitable<confirmed_changes> confirmed_code_changes(postgres::transaction& open, std::string agent_type,
-                                                                 std::optional<std::string> change_type, int max);
+boost::asio::awaitable<confirmed_changes> confirmed_code_changes(postgres::transaction& open, comparable of);
 
 }  // namespace fleet::central::consensus

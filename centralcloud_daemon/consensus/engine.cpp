@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "centralcloud_daemon/patterns/similarity.hpp"
+#include "common/async/blocking_pool.hpp"
 #include "common/messages/proposal_metadata.hpp"
 #include "common/messages/voting_request.hpp"
 
@@ -54,6 +55,18 @@ messages::consensus_result result_of(const base::proposal_id& proposal, const de
   return result;
 }
 
+/// To an instance whose proposal has an id that is another instance's.
+messages::consensus_result refusal_of(const messages::proposal_for_consensus& proposal) {
+  messages::consensus_result result;
+  result.proposal_id = proposal.proposal_id;
+  result.instance_id = proposal.instance_id;
+  result.status = messages::consensus_status::rejected;
+  result.decision_rationale = "conflict: another instance has proposed something under this proposal_id before";
+  result.rule = "conflict";
+  result.trace = base::child_of(proposal.trace);
+  return result;
+}
+
 }  // namespace
 
 boost::asio::awaitable<outcome> engine::receive_proposal(postgres::transaction& open,
@@ -70,6 +83,12 @@ boost::asio::awaitable<outcome> engine::receive_proposal(postgres::transaction& 
     case reception::conflict:
       co_return outcome::rejected("conflict: proposal \"" + proposal.proposal_id.str() +
                                   "\" is known with other content");
+    case reception::taken: {
+      // Its proposer waits for a decision, and there will be none: the one about that id goes to the other instance.
+      auto refused = refusal_of(proposal);
+      or_throw(co_await out_.send_consensus_result(open, std::move(refused)));
+      co_return outcome::rejected("conflict: proposal \"" + proposal.proposal_id.str() + "\" is another instance's");
+    }
     case reception::fresh:
       break;
   }
@@ -142,15 +161,18 @@ boost::asio::awaitable<std::optional<decision>> engine::without_vote(postgres::t
   known.risk_score = proposal.risk_score;
   known.risk_bound = profile.max_risk_score;
   if (settings_.rules.auto_approve && proposal.risk_score <= settings_.rules.always_vote_above) {
-    auto type = change_type_of(proposal);
-    const auto history = co_await confirmed_code_changes(open, proposal.agent_type, std::move(type), max_compared);
+    comparable like_it;
+    like_it.agent_type = proposal.agent_type;
+    like_it.change_type = change_type_of(proposal);
+    like_it.max_bytes = patterns::max_compared_bytes;
+    like_it.max = max_compared;
+    auto history = co_await confirmed_code_changes(open, std::move(like_it));
     known.confirmed_history = history.total;
     // Comments are kept: what looks like one may be code in the change's own language.
-    const auto shape = patterns::shape_of(boost::json::serialize(proposal.code_change), patterns::comments::keep);
-    for (const auto& text : history.code_changes) {
-      const auto alike = patterns::similarity(shape, patterns::shape_of(text, patterns::comments::keep));
-      known.best_similarity = std::max(known.best_similarity.value_or(base::decimal()), alike);
-    }
+    auto compare = [code = boost::json::serialize(proposal.code_change), others = std::move(history.code_changes)] {
+      return patterns::best_similarity(code, others, patterns::comments::keep);
+    };
+    known.best_similarity = co_await async::run_blocking(std::move(compare));
   }
   co_return before_voting(settings_.rules, known);
 }

@@ -33,7 +33,8 @@ class engine {
   engine(producers& out, const engine_settings& settings, telemetry::logger log)
       : out_(out), settings_(settings), log_(std::move(log)) {}
 
-  /// Decides at once where no vote is needed, otherwise opens the vote. Rejected: the id has other content.
+  /// Decides at once where no vote is needed, otherwise opens the vote. Rejected: the id has other content. Where it
+  /// is another instance's, the proposer is told so by a result.
   boost::asio::awaitable<quantumflow::outcome> receive_proposal(postgres::transaction& open,
                                                                 messages::proposal_for_consensus proposal);
   /// Rejected: there is no such proposal. Any other vote is recorded, or refused with an entry in the audit log.

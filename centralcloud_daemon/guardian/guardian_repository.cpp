@@ -39,13 +39,13 @@ std::optional<base::trace_context> read_trace(const postgres::row& row) {
 }  // namespace
 
 boost::asio::awaitable<recorded_sample> record_sample(postgres::transaction& open, messages::execution_metrics sample,
-                                                      std::chrono::milliseconds default_window) {
-  auto args =
-      postgres::make_params(sample.proposal_id, sample.instance_id, messages::to_string(sample.status),
-                            messages::encode_metrics(sample.metrics_before),
-                            messages::encode_metrics(sample.metrics_after), sample.timestamp, default_window.count());
+                                                      watch_times times) {
+  auto args = postgres::make_params(sample.proposal_id, sample.instance_id, messages::to_string(sample.status),
+                                    messages::encode_metrics(sample.metrics_before),
+                                    messages::encode_metrics(sample.metrics_after), sample.timestamp,
+                                    times.window.count(), times.settle.count());
   const auto answer =
-      co_await open.query("select * from centralcloud.record_sample($1, $2, $3, $4, $5, $6, $7)", std::move(args));
+      co_await open.query("select * from centralcloud.record_sample($1, $2, $3, $4, $5, $6, $7, $8)", std::move(args));
   const auto row = answer.single();
   recorded_sample recorded;
   recorded.what = read_sample_reception(row.text("disposition"));
@@ -145,18 +145,22 @@ boost::asio::awaitable<std::vector<boost::json::object>> confirmed_measures(post
   co_return measures;
 }
 
-boost::asio::awaitable<std::optional<messages::safety_profile>> read_safety_profile(postgres::transaction& open,
+boost::asio::awaitable<std::optional<messages::safety_profile>> lock_safety_profile(postgres::transaction& open,
                                                                                     std::string agent_type) {
   auto args = postgres::make_params(agent_type);
-  const auto answer = co_await open.query("select centralcloud.get_safety_profile($1) as profile", std::move(args));
+  const auto answer = co_await open.query("select centralcloud.lock_safety_profile($1) as profile", std::move(args));
   const auto json = answer.single().get<std::optional<boost::json::object>>("profile");
   if (!json) co_return std::nullopt;
   co_return messages::safety_profile::read(messages::reader(*json));
 }
 
-boost::asio::awaitable<void> store_safety_profile(postgres::transaction& open, profile_entry what) {
-  auto args = postgres::make_params(what.agent_type, what.profile.encode(), what.source, actor_name);
-  co_await open.query("select centralcloud.set_safety_profile($1, '', $2, $3, $4)", std::move(args));
+boost::asio::awaitable<messages::safety_profile> add_to_safety_profile(postgres::transaction& open,
+                                                                       profile_bounds what) {
+  auto args = postgres::make_params(what.agent_type, what.bounds.encode(), what.source, actor_name);
+  const auto answer =
+      co_await open.query("select centralcloud.add_to_safety_profile($1, $2, $3, $4) as profile", std::move(args));
+  const auto json = answer.single().get<boost::json::object>("profile");
+  co_return messages::safety_profile::read(messages::reader(json));
 }
 
 }  // namespace fleet::central::guardian

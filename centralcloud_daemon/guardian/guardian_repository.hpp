@@ -38,9 +38,13 @@ struct recorded_sample {
   std::optional<std::chrono::duration<double>>
       breached_for;  ///< this sample ends a rollback: since its breach was measured
 };
+struct watch_times {
+  std::chrono::milliseconds window{};  ///< from the report of `applied`; where the profile does not say
+  std::chrono::milliseconds settle{};  ///< and for so long after that report was read, however late that was
+};
 /// Locks the change until the transaction ends.
 boost::asio::awaitable<recorded_sample> record_sample(postgres::transaction& open, messages::execution_metrics sample,
-                                                      std::chrono::milliseconds default_window);
+                                                      watch_times times);
 
 struct judged_sample {
   base::proposal_id proposal;
@@ -97,15 +101,16 @@ boost::asio::awaitable<std::optional<silent_change>> take_silent_change(postgres
 boost::asio::awaitable<std::vector<boost::json::object>> confirmed_measures(postgres::transaction& open,
                                                                             std::string agent_type, int max);
 
-/// The profile held of an agent type; nothing where none is.
-boost::asio::awaitable<std::optional<messages::safety_profile>> read_safety_profile(postgres::transaction& open,
+/// The profile held of an agent type, locked until the transaction ends; nothing where none is.
+boost::asio::awaitable<std::optional<messages::safety_profile>> lock_safety_profile(postgres::transaction& open,
                                                                                     std::string agent_type);
-struct profile_entry {
+struct profile_bounds {
   std::string agent_type;
-  messages::safety_profile profile;
+  messages::safety_profile bounds;
   std::string source;
 };
-/// For every instance.
-boost::asio::awaitable<void> store_safety_profile(postgres::transaction& open, profile_entry what);
+/// For every instance. What else is held of the agent type stays; gives all that is held then.
+boost::asio::awaitable<messages::safety_profile> add_to_safety_profile(postgres::transaction& open,
+                                                                       profile_bounds what);
 
 }  // namespace fleet::central::guardian

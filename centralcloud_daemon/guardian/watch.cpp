@@ -33,7 +33,10 @@ boost::json::object describe(const breach& from) {
 }  // namespace
 
 boost::asio::awaitable<outcome> watch::receive_sample(postgres::transaction& open, messages::execution_metrics sample) {
-  auto recorded = co_await record_sample(open, sample, settings_.observation_window);
+  watch_times times;
+  times.window = settings_.observation_window;
+  times.settle = settings_.silence();
+  auto recorded = co_await record_sample(open, sample, times);
   switch (recorded.what) {
     case sample_reception::unknown_proposal:
       co_return outcome::rejected("unknown proposal \"" + sample.proposal_id.str() + "\"");
@@ -138,29 +141,26 @@ boost::asio::awaitable<bool> watch::confirm_due(postgres::transaction& open) {
 boost::asio::awaitable<void> watch::learn(postgres::transaction& open, std::string agent_type) {
   const auto measures = co_await confirmed_measures(open, agent_type, max_learned_from);
   if (measures.size() < settings_.learning.min_samples) co_return;
-  const auto held = co_await read_safety_profile(open, agent_type);
-  auto profile = held.value_or(messages::safety_profile());
-  const auto current = current_thresholds(profile, settings_.rules);
+  const auto held = co_await lock_safety_profile(open, agent_type);
+  const auto current = current_thresholds(held.value_or(messages::safety_profile()), settings_.rules);
   const auto updates = propose_updates(settings_.learning, current, learning_samples(settings_.learning, measures));
   if (updates.empty()) co_return;
+  profile_bounds learned;
+  learned.agent_type = agent_type;
+  learned.source = "guardian_learning";
   for (const auto& update : updates) {
-    set_threshold(profile, update);
+    set_threshold(learned.bounds, update);
     log_.info("threshold_learned", "an agent type's normal range moved a threshold",
               {{"agent_type", agent_type},
                {"metric", update.metric},
                {"threshold", update.to},
                {"samples", static_cast<std::uint64_t>(update.samples)}});
   }
-  profile_entry entry;
-  entry.agent_type = agent_type;
-  entry.profile = profile;
-  entry.source = "guardian_learning";
-  co_await store_safety_profile(open, entry);
   messages::safety_profile_update update;
+  update.source = learned.source;
+  update.profile = co_await add_to_safety_profile(open, std::move(learned));
   update.instance_id = base::instance_id(std::string(messages::broadcast_instance));
   update.agent_type = std::move(agent_type);
-  update.profile = profile;
-  update.source = entry.source;
   or_throw(co_await out_.send_safety_profile_update(open, std::move(update)));
 }
 

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "centralcloud_daemon/patterns/similarity.hpp"
+#include "common/async/blocking_pool.hpp"
 
 namespace fleet::central::patterns {
 namespace {
@@ -22,6 +23,12 @@ base::decimal consensus_score(const recorded_pattern& recorded) {
   return base::decimal::from_millionths(recorded.evidence.distinct_instances * base::decimal::scale / fleet);
 }
 
+/// Off the loop's thread: a code may have a million tokens.
+boost::asio::awaitable<std::string> fingerprint_of(std::string pattern_type, std::string code) {
+  auto compute = [type = std::move(pattern_type), code = std::move(code)] { return fingerprint(type, code); };
+  co_return co_await async::run_blocking(std::move(compute));
+}
+
 }  // namespace
 
 boost::asio::awaitable<quantumflow::outcome> aggregator::receive_report(postgres::transaction& open,
@@ -32,7 +39,7 @@ boost::asio::awaitable<quantumflow::outcome> aggregator::receive_report(postgres
   pattern.trace = report.trace ? *report.trace : base::trace_context::begin();
   pattern_report what;
   what.code = code_of(report.pattern);
-  what.fingerprint = fingerprint(pattern.type, what.code);
+  what.fingerprint = co_await fingerprint_of(pattern.type, what.code);
   what.pattern_id = co_await identify(open, pattern.type, what.fingerprint, what.code);
   what.message = std::move(report);
   pattern.id = what.pattern_id;
@@ -50,21 +57,15 @@ boost::asio::awaitable<std::string> aggregator::identify(postgres::transaction& 
                                                          std::string fingerprint, std::string code) {
   auto known = co_await find_pattern(open, fingerprint);
   if (known) co_return std::move(*known);
-  const auto shape = shape_of(code);
-  const auto candidates = co_await pattern_candidates(open, pattern_type, max_candidates);
-  base::decimal best;
-  std::string found = std::move(fingerprint);  // a new pattern is named by its first form
-  for (const auto& candidate : candidates) {
-    const auto other = shape_of(candidate.code);
-    const typed_shape mine{pattern_type, shape};
-    const typed_shape theirs{pattern_type, other};
-    if (!same_pattern(settings_, mine, theirs)) continue;
-    const auto alike = similarity(shape, other);
-    if (alike <= best) continue;
-    best = alike;
-    found = candidate.pattern_id;
+  std::optional<std::string> found;
+  if (code.size() <= max_compared_bytes) {
+    auto candidates = co_await pattern_candidates(open, std::move(pattern_type), max_candidates);
+    auto compare = [settings = settings_, code = std::move(code), candidates = std::move(candidates)] {
+      return pattern_of(settings, code, candidates);
+    };
+    found = co_await async::run_blocking(std::move(compare));
   }
-  co_return found;
+  co_return std::move(found).value_or(std::move(fingerprint));  // a new pattern is named by its first form
 }
 
 boost::asio::awaitable<void> aggregator::confirm(postgres::transaction& open, pattern_in_hand what,

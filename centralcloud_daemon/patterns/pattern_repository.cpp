@@ -30,9 +30,9 @@ boost::asio::awaitable<std::optional<std::string>> find_pattern(postgres::transa
 
 boost::asio::awaitable<std::vector<known_pattern>> pattern_candidates(postgres::transaction& open,
                                                                       std::string pattern_type, int max) {
-  auto args = postgres::make_params(pattern_type, max);
+  auto args = postgres::make_params(pattern_type, static_cast<std::int64_t>(max_compared_bytes), max);
   const auto answer =
-      co_await open.query("select pattern_id, code from centralcloud.pattern_candidates($1, $2)", std::move(args));
+      co_await open.query("select pattern_id, code from centralcloud.pattern_candidates($1, $2, $3)", std::move(args));
   std::vector<known_pattern> found;
   for (const auto& row : answer) {
     known_pattern one;

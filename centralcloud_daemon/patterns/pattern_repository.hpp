@@ -19,11 +19,7 @@ namespace fleet::central::patterns {
 /// The pattern that this normal form was found to be, if any.
 boost::asio::awaitable<std::optional<std::string>> find_pattern(postgres::transaction& open, std::string fingerprint);
 
-struct known_pattern {
-  std::string pattern_id;
-  std::string code;
-};
-/// Patterns of the type, most recently seen first.
+/// Patterns of the type whose code is short enough to be compared, most recently seen first.
 boost::asio::awaitable<std::vector<known_pattern>> pattern_candidates(postgres::transaction& open,
                                                                       std::string pattern_type, int max);
 

@@ -5,8 +5,20 @@
 
 namespace fleet::central::patterns {
 
-bool same_pattern(const pattern_settings& settings, const typed_shape& a, const typed_shape& b) {
-  return a.pattern_type == b.pattern_type && similarity(a.shape, b.shape) >= settings.same_similarity;
+std::optional<std::string> pattern_of(const pattern_settings& settings, std::string_view code,
+                                      std::span<const known_pattern> candidates) {
+  if (code.size() > max_compared_bytes) return std::nullopt;
+  const auto shape = shape_of(code);
+  base::decimal best;
+  std::optional<std::string> found;
+  for (const auto& candidate : candidates) {
+    if (candidate.code.size() > max_compared_bytes) continue;
+    const auto alike = similarity(shape, shape_of(candidate.code));
+    if (alike < settings.same_similarity || alike <= best) continue;
+    best = alike;
+    found = candidate.pattern_id;
+  }
+  return found;
 }
 
 base::decimal mean_success_rate(const pattern_evidence& evidence) {

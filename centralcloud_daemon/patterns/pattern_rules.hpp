@@ -2,6 +2,8 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,13 +23,14 @@ struct pattern_settings {
   std::size_t max_suggestions = 5;
 };
 
-struct typed_shape {
-  std::string_view pattern_type;
-  const code_shape& shape;
+struct known_pattern {
+  std::string pattern_id;
+  std::string code;
 };
-
-/// Whether two reports are of one pattern: the same type, and code alike enough.
-bool same_pattern(const pattern_settings& settings, const typed_shape& a, const typed_shape& b);
+/// The one of these patterns, all of one type, that the code is, and most alike; the first of equals. Nothing where it
+/// is none of them, or is longer than `max_compared_bytes`. May take a second: not for a loop's thread.
+std::optional<std::string> pattern_of(const pattern_settings& settings, std::string_view code,
+                                      std::span<const known_pattern> candidates);
 
 /// What all reports of one pattern come to.
 struct pattern_evidence {

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <boost/uuid/name_generator_sha1.hpp>
 #include <boost/uuid/uuid_io.hpp>
-#include <span>
 
 namespace fleet::central::patterns {
 namespace {
@@ -65,10 +64,10 @@ std::size_t word_length(std::string_view rest) {
 }
 
 /// FNV-1a, 64 bits, with the token's length so that ("ab", "c") and ("a", "bc") differ.
-std::uint64_t hash_of(std::span<const std::string> tokens) {
+std::uint64_t hash_of(std::span<const std::string_view> tokens) {
   std::uint64_t hash = 0xcbf29ce484222325U;
   const auto add = [&hash](unsigned char byte) { hash = (hash ^ byte) * 0x100000001b3U; };
-  for (const auto& token : tokens) {
+  for (const auto token : tokens) {
     for (const char c : token) add(static_cast<unsigned char>(c));
     for (auto size = token.size();; size >>= 8U) {
       add(static_cast<unsigned char>(size & 0xFFU));
@@ -79,13 +78,13 @@ std::uint64_t hash_of(std::span<const std::string> tokens) {
 }
 
 /// A UUID of the texts in this namespace; each text is preceded by its length, so that borders cannot be shifted.
-std::string name_uuid(std::string_view type, std::span<const std::string> tokens) {
+std::string name_uuid(std::string_view type, std::span<const std::string_view> tokens) {
   // "fleet-patterns\0\0" as bytes: any fixed value does, as long as it never changes.
   constexpr boost::uuids::uuid space{
       {0x66, 0x6c, 0x65, 0x65, 0x74, 0x2d, 0x70, 0x61, 0x74, 0x74, 0x65, 0x72, 0x6e, 0x73, 0x00, 0x00}};
   std::string name = std::to_string(type.size()) + ':';
   name += type;
-  for (const auto& token : tokens) {
+  for (const auto token : tokens) {
     name += std::to_string(token.size()) + ':';
     name += token;
   }
@@ -94,8 +93,8 @@ std::string name_uuid(std::string_view type, std::span<const std::string> tokens
 
 }  // namespace
 
-std::vector<std::string> tokens_of(std::string_view code, comments handling) {
-  std::vector<std::string> tokens;
+std::vector<std::string_view> tokens_of(std::string_view code, comments handling) {
+  std::vector<std::string_view> tokens;
   bool after_blank = true;
   while (!code.empty()) {
     const char first = code.front();
@@ -113,7 +112,7 @@ std::vector<std::string> tokens_of(std::string_view code, comments handling) {
     }
     if (is_word(first)) length = word_length(code);
     if (is_quote(first)) length = literal_length(code);
-    tokens.emplace_back(code.substr(0, length));
+    tokens.push_back(code.substr(0, length));
     code.remove_prefix(length);
     after_blank = false;
   }
@@ -129,7 +128,7 @@ code_shape shape_of(std::string_view code, comments handling) {
     shape.truncated = true;
     return shape;
   }
-  const std::span<const std::string> all(tokens);
+  const std::span<const std::string_view> all(tokens);
   const auto width = std::min(shingle_width, tokens.size());
   for (std::size_t i = 0; i + width <= all.size(); ++i) shape.shingles.push_back(hash_of(all.subspan(i, width)));
   std::sort(shape.shingles.begin(), shape.shingles.end());
@@ -160,6 +159,18 @@ base::decimal similarity(const code_shape& a, const code_shape& b) {
 
 base::decimal similarity(std::string_view a, std::string_view b, comments handling) {
   return similarity(shape_of(a, handling), shape_of(b, handling));
+}
+
+std::optional<base::decimal> best_similarity(std::string_view code, std::span<const std::string> others,
+                                             comments handling) {
+  if (code.size() > max_compared_bytes) return std::nullopt;
+  std::optional<base::decimal> best;
+  const auto shape = shape_of(code, handling);
+  for (const auto& other : others) {
+    if (other.size() > max_compared_bytes) continue;
+    best = std::max(best.value_or(base::decimal()), similarity(shape, shape_of(other, handling)));
+  }
+  return best;
 }
 
 std::string fingerprint(std::string_view pattern_type, std::string_view code) {

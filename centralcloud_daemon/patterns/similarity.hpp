@@ -2,6 +2,8 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,10 +25,14 @@ struct code_shape {
 
 /// Codes above it are compared as a whole only: equal or not.
 inline constexpr std::size_t max_tokens = 20'000;
+/// Longer codes are not compared with hundreds of others, which would take minutes: nothing but an equal fingerprint
+/// finds what they resemble.
+inline constexpr std::size_t max_compared_bytes = 64 * 1024;
 
-/// Splits the code into words, numbers, string literals and single signs; blanks, line ends and (if dropped) comments
+/// Parts of `code`. Splits the code into words, numbers, string literals and single signs; blanks, line ends and (if
+/// dropped) comments
 /// `//…`, `/*…*/`, `# …`, `-- …` do not count.
-std::vector<std::string> tokens_of(std::string_view code, comments handling = comments::drop);
+std::vector<std::string_view> tokens_of(std::string_view code, comments handling = comments::drop);
 code_shape shape_of(std::string_view code, comments handling = comments::drop);
 
 /// Jaccard resemblance of the two bags of shingles (Broder 1997): shared / all, 0-1, rounded down to millionths, so
@@ -34,6 +40,11 @@ code_shape shape_of(std::string_view code, comments handling = comments::drop);
 /// nothing.
 base::decimal similarity(const code_shape& a, const code_shape& b);
 base::decimal similarity(std::string_view a, std::string_view b, comments handling = comments::drop);
+
+/// The highest similarity to one of the others; those above `max_compared_bytes` are passed over. Nothing where there
+/// is none, or the code is longer itself. May take a second: not for a loop's thread.
+std::optional<base::decimal> best_similarity(std::string_view code, std::span<const std::string> others,
+                                             comments handling);
 
 /// The key of a pattern: a UUID (version 5) over its type and its normalized code, the same on every machine.
 std::string fingerprint(std::string_view pattern_type, std::string_view code);

@@ -1,4 +1,5 @@
-// Threads for what can only block (name look-up, files, SQLite), so that the loop's thread never does.
+// Threads for what can only block (name look-up, files, SQLite) or computes for long, so that the loop's thread never
+// does.
 #pragma once
 #include <atomic>
 #include <boost/asio/any_io_executor.hpp>
@@ -56,6 +57,14 @@ class blocking_pool {
   std::shared_ptr<std::atomic<std::size_t>> unfinished_;
   boost::asio::thread_pool threads_;
 };
+
+/// Runs `f()` on the pool of the caller's context, as `blocking_pool::run`.
+template <class F>
+boost::asio::awaitable<std::invoke_result_t<F&>> run_blocking(F f) {
+  const boost::asio::any_io_executor executor = co_await boost::asio::this_coro::executor;
+  auto& pool = blocking_pool::of(executor);
+  co_return co_await pool.run(std::move(f));
+}
 
 /// One call: shared by the waiting coroutine and the pool's thread, so that either may be the last to leave.
 template <class F, class R>

@@ -14,7 +14,7 @@ base::result<pattern_discovered> pattern_discovered::decode(const boost::json::o
   out.success_rate = in.number("success_rate", unit_range);
   out.agent_type = in.id("agent_type");
   out.timestamp = in.time("timestamp");
-  out.usage_count = in.optional_integer("usage_count");
+  out.usage_count = in.optional_integer("usage_count", usage_count_range);
   out.trace = read_trace(message);
   if (!in.ok()) return in.error();
   return out;

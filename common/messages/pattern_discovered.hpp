@@ -12,8 +12,12 @@
 #include "common/base/time.hpp"
 #include "common/base/trace.hpp"
 #include "common/messages/code_pattern.hpp"
+#include "common/messages/reader.hpp"
 
 namespace fleet::messages {
+
+/// Far above any use; with counts at the end of their type, their sum over all instances would have no place in it.
+inline constexpr integer_range usage_count_range{0, 1'000'000'000'000};
 
 struct pattern_discovered {
   static constexpr std::string_view type_name = "pattern_discovered";

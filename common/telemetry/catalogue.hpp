@@ -90,7 +90,7 @@ inline constexpr std::array all = {
     metric{"centralcloud_votes_open", kind::gauge, source::coordinator, "", "Proposals that are being voted on, or wait for voters."},
     metric{"centralcloud_changes_watched", kind::gauge, source::coordinator, "", "Applied changes within their observation window."},
     metric{"centralcloud_votes_total", kind::counter, source::coordinator, "vote,disposition", "Votes received: counted, not_in_electorate, after_decision, or different (a second one, refused).", "approve|reject,counted|not_in_electorate|after_decision|different"},
-    metric{"centralcloud_decisions_total", kind::counter, source::coordinator, "status,rule", "Decisions, by the rule that made them.", "approved,consensus|not_required|auto_approved;rejected,strong_rejection|majority_reject|no_consensus|timeout"},
+    metric{"centralcloud_decisions_total", kind::counter, source::coordinator, "status,rule", "Decisions, by the rule that made them.", "approved,consensus|not_required|auto_approved;rejected,strong_rejection|majority_reject|no_consensus|timeout|conflict"},
     metric{"centralcloud_rollbacks_triggered_total", kind::counter, source::coordinator, "reason", "Rollbacks that were triggered.", "success_rate_breach|error_rate_breach|latency_p95_ms_breach|cost_cents_breach|cpu_usage_breach|error_count_breach|metrics_missing|operator"},
     metric{"centralcloud_rollbacks_total", kind::counter, source::coordinator, "outcome", "Rollbacks reported as ended: rolled_back or rollback_failed.", "rolled_back|rollback_failed"},
     metric{"centralcloud_breach_to_rollback_seconds", kind::wait_histogram, source::coordinator, "", "From the measuring of a breach to the report that the change was taken back, by the instance's clock."},

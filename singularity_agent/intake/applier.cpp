@@ -75,7 +75,7 @@ base::result<messages::pattern_discovered> read_pattern(const object& body) {
   pattern.pattern = messages::read_code_pattern(in);
   pattern.success_rate = in.number("success_rate", messages::unit_range);
   pattern.agent_type = in.id("agent_type");
-  pattern.usage_count = in.optional_integer("usage_count");
+  pattern.usage_count = in.optional_integer("usage_count", messages::usage_count_range);
   pattern.trace = messages::read_trace(body);
   if (!in.ok()) return in.error();
   return pattern;

@@ -49,13 +49,6 @@ auto from_spool(base::result<T> answer) {
   return value_or_throw(std::move(answer));
 }
 
-template <class F>
-auto blocking(F call) -> awaitable<std::invoke_result_t<F&>> {
-  const auto executor = co_await boost::asio::this_coro::executor;
-  auto& pool = async::blocking_pool::of(executor);
-  co_return co_await pool.run(std::move(call));
-}
-
 }  // namespace
 
 struct intake::item {
@@ -182,7 +175,7 @@ awaitable<void> intake::keep(item what) {
   std::exception_ptr failure;
   std::optional<base::error> refused;
   try {
-    const auto kept = co_await blocking(std::move(append));
+    const auto kept = co_await async::run_blocking(std::move(append));
     if (!kept) refused = kept.error();
   } catch (...) {
     failure = std::current_exception();
@@ -279,7 +272,7 @@ void intake::taken_out(const base::result<void>& done) {
 awaitable<void> intake::tidy() {
   if (spool_ && spool_->stats().lingering > 0) {
     auto call = [spool = spool_] { return spool->tidy(); };
-    const auto done = co_await blocking(std::move(call));
+    const auto done = co_await async::run_blocking(std::move(call));
     taken_out(done);
     if (!done) co_return;
   }
@@ -296,7 +289,7 @@ awaitable<void> intake::forget_old_keys() {
 /// by side, and those go behind what is kept. False: nothing was left.
 awaitable<bool> intake::replay_batch(round& current) {
   auto look = [spool = spool_, after = current.at, max = at_once_] { return spool->oldest(max, after); };
-  auto read = co_await blocking(std::move(look));
+  auto read = co_await async::run_blocking(std::move(look));
   const auto entries = from_spool(std::move(read));
   if (entries.empty()) co_return false;
   batch done{.waiting = current.waiting};
@@ -317,7 +310,7 @@ awaitable<bool> intake::replay_batch(round& current) {
   auto settle = [spool = spool_, outcomes = std::move(done.outcomes)]() mutable {
     return spool->settle(std::move(outcomes));
   };
-  const auto settled = co_await blocking(std::move(settle));
+  const auto settled = co_await async::run_blocking(std::move(settle));
   taken_out(settled);
   co_return true;
 }

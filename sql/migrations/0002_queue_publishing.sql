@@ -131,6 +131,11 @@ create function quantumflow.lane_of(ordering_key text, lane_count int) returns i
   select ((hashtextextended(coalesce(ordering_key, ''), 0) & 9223372036854775807) % lane_count)::int
 $$;
 
+-- The stream of an ordering key's lane, of a shared queue.
+create function quantumflow.lane_stream(q quantumflow.queue, ordering_key text) returns int language sql immutable parallel safe as $$
+  select q.shared_streams[1 + quantumflow.lane_of(ordering_key, cardinality(q.shared_streams))]
+$$;
+
 -- The stream of one instance, created where it is new: what is sent to an instance waits for it, seen yet or not.
 create function quantumflow.instance_stream(queue text, recipient text) returns quantumflow.stream language plpgsql as $$
 declare

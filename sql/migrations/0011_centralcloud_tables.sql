@@ -297,16 +297,23 @@ language sql stable as $$
                       and s.instance_id <> ''), '{}')
 $$;
 
--- Is a message of the proposal, published before `until`, still waiting on the queue (in the log, in a retry, or in
--- somebody's hand)? What was said in time counts, even if all coordinators were down when the time ran out.
-create function centralcloud.still_waiting(queue text, proposal_id text, until timestamptz) returns boolean
-language sql stable as $$
-  select exists (select from quantumflow.unread u
-                  where u.queue_name = still_waiting.queue and u.enqueued_at <= still_waiting.until
-                    and quantumflow.payload_of(u.body) ->> 'proposal_id' = still_waiting.proposal_id)
-      or exists (select from quantumflow.retry t join quantumflow.reader r using (cursor_id)
-                  where r.queue_name = still_waiting.queue and t.ordering_key = still_waiting.proposal_id
-                    and t.enqueued_at <= still_waiting.until and t.taken_by is null)
+-- What was said in time counts, even if all coordinators were down when the time ran out. So before time decides anything about a
+-- proposal: does a message of its lane that was published before `until` still wait (in the log, in a backlog, or in somebody's
+-- hand)? Of its lane, which may be another proposal's: to know, every body that waits would have to be parsed, for every question.
+create function centralcloud.lane_waits(stream_id int, until timestamptz) returns boolean language plpgsql stable
+set enable_seqscan = off set enable_bitmapscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
+begin
+  return exists (select from quantumflow.unread u
+                  where u.stream_id = lane_waits.stream_id and u.consumer_group = 'centralcloud'
+                    and u.enqueued_at <= lane_waits.until);
+end $$;
+
+-- The same of what waits for another attempt: there the proposal's own is told apart, since one message that fails again and
+-- again must not hold up its lane. To be asked after lane_waits(): a message goes from the lane to the retries, never back.
+create function centralcloud.retry_waits(stream_id int, proposal_id text, until timestamptz) returns boolean language sql stable as $$
+  select exists (select from quantumflow.cursor c join quantumflow.retry t using (cursor_id)
+                  where c.stream_id = retry_waits.stream_id and c.consumer_group = 'centralcloud'
+                    and t.ordering_key = retry_waits.proposal_id and t.enqueued_at <= retry_waits.until and t.taken_by is null)
 $$;
 
 -- ── Instances and profiles ─────────────────────────────────────────────────────────────────────────────────────────
@@ -340,7 +347,20 @@ begin
                        'profile', set_safety_profile.profile, 'source', set_safety_profile.source));
 end $$;
 
--- The profile held of an agent type for every instance, or null.
-create function centralcloud.get_safety_profile(agent_type text) returns jsonb language sql stable as $$
-  select s.profile from centralcloud.safety_profile s where s.agent_type = get_safety_profile.agent_type and s.instance_id = ''
+-- The profile held of an agent type for every instance, or null; locked, so that nobody changes it before it is added to.
+create function centralcloud.lock_safety_profile(agent_type text) returns jsonb language sql as $$
+  select s.profile from centralcloud.safety_profile s
+   where s.agent_type = lock_safety_profile.agent_type and s.instance_id = '' for no key update
 $$;
+
+-- Sets these bounds and leaves what else is held of the agent type. Returns all that is held then.
+create function centralcloud.add_to_safety_profile(agent_type text, bounds jsonb, source text, actor text) returns jsonb
+language plpgsql as $$
+declare whole jsonb;
+begin
+  insert into centralcloud.safety_profile (agent_type, profile, source)
+  values (add_to_safety_profile.agent_type, '{}', add_to_safety_profile.source) on conflict do nothing;
+  whole := centralcloud.lock_safety_profile(agent_type) || bounds;
+  perform centralcloud.set_safety_profile(agent_type, '', whole, source, actor);
+  return whole;
+end $$;

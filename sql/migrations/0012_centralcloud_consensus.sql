@@ -1,11 +1,13 @@
--- The vote: opening, tallying, one decision.
+-- The vote: opening, tallying, one decision. A proposal's lock is one for no key update: what only refers to the proposal (the first
+-- sample of its change, in another transaction that has another proposal's in hand) need not wait for it, and so cannot deadlock.
 
--- Records a proposal. disposition: new | same (the same content again) | conflict (the id has other content).
+-- Records a proposal. disposition: new | same (the same content again) | conflict (the id has other content) | taken (the same, and
+-- it is another instance's).
 create function centralcloud.receive_proposal(body jsonb, out disposition text, out profile jsonb) language plpgsql as $$
 #variable_conflict use_column
 declare
   id text := body ->> 'proposal_id';
-  known jsonb;
+  known centralcloud.proposal;
   -- A replay after a lost reply may differ in these, and in nothing else.
   volatile_keys constant text[] := '{timestamp,priority_score,schema_version,traceparent,preview}';
 begin
@@ -21,9 +23,10 @@ begin
                                   receive_proposal.body ->> 'instance_id');
     return;
   end if;
-  select p.body into known from centralcloud.proposal p where p.proposal_id = id;
-  disposition := case when known - volatile_keys = receive_proposal.body - volatile_keys then 'same' else 'conflict' end;
-  if disposition = 'conflict' then
+  select * into known from centralcloud.proposal p where p.proposal_id = id;
+  disposition := case when known.body - volatile_keys = receive_proposal.body - volatile_keys then 'same'
+                      when known.instance_id = receive_proposal.body ->> 'instance_id' then 'conflict' else 'taken' end;
+  if disposition <> 'same' then
     perform centralcloud.audit(receive_proposal.body ->> 'instance_id', 'proposal_conflict', id,
                                jsonb_build_object('refused', receive_proposal.body));
   end if;
@@ -48,7 +51,7 @@ declare
   voters text[];
 begin
   select * into p from centralcloud.proposal t
-   where t.proposal_id = open_vote.proposal_id and t.state = 'voting' and t.deadline is null for update;
+   where t.proposal_id = open_vote.proposal_id and t.state = 'voting' and t.deadline is null for no key update;
   if not found then
     raise exception 'proposal_id: there is no vote to open for "%"', left(open_vote.proposal_id, 200)
       using errcode = 'no_data_found';
@@ -74,7 +77,7 @@ returns jsonb language sql as $$
    where p.state = 'voting' and p.deadline is null
      and (clock_timestamp() >= p.received_at + wait_ms * interval '1 millisecond'
           or (select count(*) from centralcloud.present_voters(p.instance_id, fresh_ms, proposer_may_vote)) >= min_voters)
-   order by p.received_at limit 1 for update skip locked
+   order by p.received_at limit 1 for no key update skip locked
 $$;
 
 -- The counted votes in the order in which they came.
@@ -95,7 +98,7 @@ declare
   p centralcloud.proposal;
   earlier centralcloud.vote;
 begin
-  select * into p from centralcloud.proposal t where t.proposal_id = record_vote.proposal_id for update;
+  select * into p from centralcloud.proposal t where t.proposal_id = record_vote.proposal_id for no key update;
   if not found then disposition := 'unknown_proposal'; return; end if;
   select * into earlier from centralcloud.vote v
    where v.proposal_id = record_vote.proposal_id and v.instance_id = record_vote.instance_id;
@@ -128,16 +131,31 @@ begin
   end if;
 end $$;
 
--- Takes one vote whose time is up, and locks it. No row: none is due, or others have them in hand.
+-- Takes one vote whose time is up, and locks it. No row: none is due, or others have them in hand. Nothing is locked but what is
+-- taken: those who record votes need the locks of the others, and need them most when many are due.
 create function centralcloud.take_due_vote()
 returns table (proposal_id text, instance_id text, electorate_size bigint, votes jsonb) language plpgsql as $$
 #variable_conflict use_column
-declare p centralcloud.proposal;
+declare
+  asked_at timestamptz := clock_timestamp();
+  due record;
+  waiting int[] := '{}';  -- lanes that have something from before a deadline have it from before every later one
+  p centralcloud.proposal;
 begin
-  for p in select * from centralcloud.proposal t where t.state = 'voting' and t.deadline <= clock_timestamp()
-            order by t.deadline limit 100 for update skip locked
+  for due in select t.proposal_id, t.deadline, quantumflow.lane_stream(q, t.proposal_id) as lane
+               from centralcloud.proposal t cross join quantumflow.queue q
+              where t.state = 'voting' and t.deadline <= asked_at and q.name = 'votes_for_consensus_queue'
+              order by t.deadline limit 10000
   loop
-    continue when centralcloud.still_waiting('votes_for_consensus_queue', p.proposal_id, p.deadline);
+    continue when due.lane = any (waiting);
+    if centralcloud.lane_waits(due.lane, due.deadline) then
+      waiting := waiting || due.lane;
+      continue;
+    end if;
+    continue when centralcloud.retry_waits(due.lane, due.proposal_id, due.deadline);
+    select * into p from centralcloud.proposal t
+     where t.proposal_id = due.proposal_id and t.state = 'voting' for no key update skip locked;
+    continue when not found;
     return query select p.proposal_id, p.instance_id,
       (select count(*) from centralcloud.electorate e where e.proposal_id = p.proposal_id), centralcloud.counted_votes(p.proposal_id);
     return;
@@ -165,12 +183,17 @@ begin
   return query select proposer, counted, trace;
 end $$;
 
--- Changes of the same kind that were confirmed safe, newest first: for approval by similarity.
-create function centralcloud.confirmed_code_changes(agent_type text, change_type text, max int)
+-- Changes of the same kind that were confirmed safe, newest first: for approval by similarity. code_change is null where it
+-- has more than max_bytes, of which what is kept says something before it is unpacked.
+create function centralcloud.confirmed_code_changes(agent_type text, change_type text, max_bytes bigint, max int)
 returns table (code_change text, total bigint) language sql stable as $$
-  select (p.body -> 'code_change')::text, count(*) over ()
-    from centralcloud.change c join centralcloud.proposal p using (proposal_id)
-   where c.state = 'confirmed' and c.agent_type = confirmed_code_changes.agent_type
-     and c.change_type is not distinct from confirmed_code_changes.change_type
-   order by c.ended_at desc limit confirmed_code_changes.max
+  with newest as materialized (
+    select c.proposal_id, c.ended_at, count(*) over () as total from centralcloud.change c
+     where c.state = 'confirmed' and c.agent_type = confirmed_code_changes.agent_type
+       and c.change_type is not distinct from confirmed_code_changes.change_type
+     order by c.ended_at desc limit confirmed_code_changes.max)
+  select case when octet_length(t.code) <= max_bytes then t.code end, n.total
+    from newest n join centralcloud.proposal p using (proposal_id) cross join lateral (
+      select case when pg_column_size(p.body) <= 2 * max_bytes then (p.body -> 'code_change')::text end as code offset 0) t
+   order by n.ended_at desc
 $$;

@@ -27,17 +27,20 @@ end $$;
 
 -- Records a sample and carries the state on, under the change's lock. disposition: recorded | duplicate |
 -- unknown_proposal | other_instance. `judge`: whether rules may act on it.
+-- The window begins when the change was applied, as the instance says it: that is when the instance begins, and so ends, to send
+-- samples, however late its report is read. But not before the decision, whatever its clock shows, and the window stays open for
+-- `settle_ms` from now: what the instance reported meanwhile is behind this report in the queue, and is to be judged.
 create function centralcloud.record_sample(
   proposal_id text, instance_id text, status text, metrics_before jsonb, metrics_after jsonb, reported_at timestamptz,
-  default_window_ms bigint, out disposition text, out sample_id bigint, out state text, out judge boolean, out runs jsonb,
-  out profile jsonb, out baseline jsonb, out change_type text, out unapproved boolean, out traceparent text,
+  default_window_ms bigint, settle_ms bigint default 0, out disposition text, out sample_id bigint, out state text,
+  out judge boolean, out runs jsonb, out profile jsonb, out baseline jsonb, out change_type text, out unapproved boolean, out traceparent text,
   out breached_for_seconds double precision) language plpgsql as $$
 #variable_conflict use_column
 declare
   p centralcloud.proposal;
   c centralcloud.change;
   target text;
-  window_ms bigint;
+  window_length interval;
 begin
   select * into p from centralcloud.proposal t where t.proposal_id = record_sample.proposal_id;
   if not found then disposition := 'unknown_proposal'; return; end if;
@@ -55,7 +58,7 @@ begin
                                  jsonb_build_object('proposal_state', p.state));
     end if;
   end if;
-  select * into c from centralcloud.change t where t.proposal_id = record_sample.proposal_id for update;
+  select * into c from centralcloud.change t where t.proposal_id = record_sample.proposal_id for no key update;
   insert into centralcloud.sample (proposal_id, instance_id, status, metrics_before, metrics_after, reported_at)
   values (p.proposal_id, record_sample.instance_id, record_sample.status, record_sample.metrics_before,
           record_sample.metrics_after, record_sample.reported_at)
@@ -63,12 +66,15 @@ begin
   if record_sample.sample_id is null then disposition := 'duplicate'; return; end if;
   disposition := 'recorded';
   target := centralcloud.next_change_state(c.state, record_sample.status);
-  window_ms := coalesce((c.profile ->> 'observation_window_seconds')::numeric * 1000, default_window_ms)::bigint;
+  window_length := coalesce((c.profile ->> 'observation_window_seconds')::numeric * 1000, default_window_ms)::bigint
+                   * interval '1 millisecond';
   update centralcloud.change t
      set last_sample_at = clock_timestamp(), missing_alerted = false,
          baseline = record_sample.metrics_before || t.baseline,  -- the first word about a metric stays
          watch_until = case when target = 'watching' and c.state <> 'watching'
-                            then clock_timestamp() + window_ms * interval '1 millisecond' else t.watch_until end
+           then greatest(least(clock_timestamp(), greatest(record_sample.reported_at, p.decided_at, p.received_at)) + window_length,
+                         clock_timestamp() + least(settle_ms * interval '1 millisecond', window_length))
+           else t.watch_until end
    where t.proposal_id = p.proposal_id returning t.baseline into record_sample.baseline;
   if target <> c.state then
     perform centralcloud.step_change(c, target, 'reported ' || record_sample.status, record_sample.instance_id);
@@ -102,7 +108,7 @@ $$;
 -- What a rollback of the proposal's change would need to know. No row: the change (or the proposal) does not exist.
 create function centralcloud.change_to_roll_back(proposal_id text)
 returns table (state text, change_type text) language sql as $$
-  select c.state, c.change_type from centralcloud.change c where c.proposal_id = change_to_roll_back.proposal_id for update
+  select c.state, c.change_type from centralcloud.change c where c.proposal_id = change_to_roll_back.proposal_id for no key update
 $$;
 
 -- Begins the one rollback of a change. Returns the instance that applied it; no row where there was a rollback already or
@@ -113,7 +119,7 @@ returns table (instance_id text, traceparent text) language plpgsql as $$
 #variable_conflict use_column
 declare c centralcloud.change;
 begin
-  select * into c from centralcloud.change t where t.proposal_id = start_rollback.proposal_id for update;
+  select * into c from centralcloud.change t where t.proposal_id = start_rollback.proposal_id for no key update;
   if not found or c.state not in ('executing', 'watching', 'confirmed') then return; end if;
   insert into centralcloud.rollback (rollback_id, proposal_id, instance_id, change_type, reason, threshold, strategy, actor, note)
   values (start_rollback.rollback_id, c.proposal_id, c.instance_id, c.change_type, start_rollback.reason,
@@ -132,12 +138,26 @@ end $$;
 create function centralcloud.confirm_due_change()
 returns table (proposal_id text, instance_id text, agent_type text, profile jsonb) language plpgsql as $$
 #variable_conflict use_column
-declare c centralcloud.change;
+declare
+  asked_at timestamptz := clock_timestamp();
+  due record;
+  waiting int[] := '{}';  -- as in take_due_vote()
+  c centralcloud.change;
 begin
-  for c in select * from centralcloud.change t where t.state = 'watching' and t.watch_until <= clock_timestamp()
-            order by t.watch_until limit 100 for update skip locked
+  for due in select t.proposal_id, t.watch_until, quantumflow.lane_stream(q, t.proposal_id) as lane
+               from centralcloud.change t cross join quantumflow.queue q
+              where t.state = 'watching' and t.watch_until <= asked_at and q.name = 'metrics_to_guardian_queue'
+              order by t.watch_until limit 10000
   loop
-    continue when centralcloud.still_waiting('metrics_to_guardian_queue', c.proposal_id, c.watch_until);
+    continue when due.lane = any (waiting);
+    if centralcloud.lane_waits(due.lane, due.watch_until) then
+      waiting := waiting || due.lane;
+      continue;
+    end if;
+    continue when centralcloud.retry_waits(due.lane, due.proposal_id, due.watch_until);
+    select * into c from centralcloud.change t
+     where t.proposal_id = due.proposal_id and t.state = 'watching' for no key update skip locked;
+    continue when not found;
     update centralcloud.change t set measured = (
       select coalesce(jsonb_object_agg(m.key, jsonb_build_object('low', m.low, 'high', m.high, 'rise', m.rise)), '{}') from (
         select e.key, min(e.value::text::numeric) as low, max(e.value::text::numeric) as high,
@@ -153,19 +173,36 @@ begin
   end loop;
 end $$;
 
--- One watched change that has been silent for `silence_ms`, told once a silence; locked.
+-- One watched change that has been silent for `silence_ms`, told once a silence; locked. What was published when the silence was
+-- complete, or a second ago, is heard first. (What was published just now, too, would always be waiting in a busy lane.)
 create function centralcloud.take_silent_change(silence_ms bigint)
 returns table (proposal_id text, instance_id text, change_type text, auto_rollback boolean, silent_ms bigint)
 language plpgsql as $$
 #variable_conflict use_column
-declare c centralcloud.change;
+declare
+  asked_at timestamptz := clock_timestamp();
+  silence interval := silence_ms * interval '1 millisecond';
+  due record;
+  waiting int[] := '{}';  -- as in take_due_vote()
+  c centralcloud.change;
 begin
-  for c in select * from centralcloud.change t
-            where t.state = 'watching' and not t.missing_alerted and t.watch_until > clock_timestamp()
-              and t.last_sample_at <= clock_timestamp() - take_silent_change.silence_ms * interval '1 millisecond'
-            order by t.last_sample_at limit 100 for update skip locked
+  for due in select t.proposal_id, t.last_sample_at, quantumflow.lane_stream(q, t.proposal_id) as lane,
+                    greatest(t.last_sample_at + silence, asked_at - interval '1 second') as heard_until
+               from centralcloud.change t cross join quantumflow.queue q
+              where t.state = 'watching' and not t.missing_alerted and t.watch_until > asked_at
+                and t.last_sample_at <= asked_at - silence and q.name = 'metrics_to_guardian_queue'
+              order by t.last_sample_at limit 10000
   loop
-    continue when centralcloud.still_waiting('metrics_to_guardian_queue', c.proposal_id, clock_timestamp());
+    continue when due.lane = any (waiting);
+    if centralcloud.lane_waits(due.lane, due.heard_until) then
+      waiting := waiting || due.lane;
+      continue;
+    end if;
+    continue when centralcloud.retry_waits(due.lane, due.proposal_id, due.heard_until);
+    select * into c from centralcloud.change t
+     where t.proposal_id = due.proposal_id and t.state = 'watching' and not t.missing_alerted
+       and t.last_sample_at = due.last_sample_at for no key update skip locked;
+    continue when not found;
     update centralcloud.change t set missing_alerted = true where t.proposal_id = c.proposal_id;
     perform centralcloud.audit('centralcloud', 'metrics_missing', c.proposal_id,
                                jsonb_build_object('last_sample_at', c.last_sample_at));

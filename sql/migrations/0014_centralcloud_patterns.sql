@@ -6,9 +6,11 @@ create function centralcloud.find_pattern(fingerprint text) returns text languag
   select f.pattern_id from centralcloud.pattern_form f where f.fingerprint = find_pattern.fingerprint
 $$;
 
-create function centralcloud.pattern_candidates(pattern_type text, max int)
+-- Those whose code has no more than max_bytes: each is compared.
+create function centralcloud.pattern_candidates(pattern_type text, max_bytes bigint, max int)
 returns table (pattern_id text, code text) language sql stable as $$
   select p.pattern_id, p.code from centralcloud.pattern p where p.pattern_type = pattern_candidates.pattern_type
+     and octet_length(p.code) <= pattern_candidates.max_bytes
    order by p.last_seen_at desc limit pattern_candidates.max
 $$;
 
@@ -35,7 +37,7 @@ begin
    where excluded.reported_at > s.reported_at;
   update centralcloud.pattern p set last_seen_at = clock_timestamp() where p.pattern_id = record_pattern.pattern_id
   returning p.state, p.code_pattern into record_pattern.state, record_pattern.first_code_pattern;
-  select count(*), sum(s.success_rate), sum(greatest(s.usage_count, s.reports)), jsonb_agg(s.instance_id order by s.instance_id)
+  select count(*), sum(s.success_rate), least(sum(greatest(s.usage_count, s.reports)), 9223372036854775807)::bigint, jsonb_agg(s.instance_id order by s.instance_id)
     into distinct_instances, success_rate_sum, total_usage, sources
     from centralcloud.pattern_source s where s.pattern_id = record_pattern.pattern_id;
   select count(*) into live_instances from centralcloud.instance i

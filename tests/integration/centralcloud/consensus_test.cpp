@@ -53,6 +53,26 @@ TEST_CASE("handle_proposal_for_consensus: the same again has no second effect, o
   CHECK(with.now_gives(central_fixture::pending("voting_requests_queue")) == "1");
 }
 
+TEST_CASE(
+    "handle_proposal_for_consensus: whose id is another instance's is told that it is rejected, and that one's stays") {
+  central_fixture with("consensus_taken");
+  with.heartbeats("a,b,c");
+  with.start_consumers();
+  with.propose("p1");
+  REQUIRE(with.idle());
+  with.publish_text("proposals_for_consensus_queue",
+                    R"({"type":"proposal_for_consensus","proposal_id":"p1","instance_id":"b","agent_type":"T",)"
+                    R"("code_change":{"patch":"x"},"impact_score":5,"risk_score":5,"safety_profile":{},)"
+                    R"("timestamp":"2026-01-01T00:00:00.000Z"})");
+  REQUIRE(with.idle());
+  CHECK_THAT(with.now_gives(last_error), Catch::StartsWith("rejected: conflict"));
+  CHECK(with.now_gives(
+            "select recipient || ' ' || (payload ->> 'proposal_id') || ' ' || (payload ->> 'status') || ' ' || "
+            "(payload ->> 'rule') from quantumflow.list_pending_messages('consensus_results_queue')") ==
+        "b p1 rejected conflict");
+  CHECK(with.now_gives("select instance_id || ' ' || status from centralcloud.proposals") == "a voting");
+}
+
 TEST_CASE("consumers: an invalid message is dead at once, with the field's name") {
   central_fixture with("consumers_invalid");
   with.start_consumers();

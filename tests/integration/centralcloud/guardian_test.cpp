@@ -169,6 +169,41 @@ TEST_CASE("watch: silence is told once, and takes the change back where that is 
   CHECK(with.now_gives(triggers) == "1");
 }
 
+TEST_CASE("timers: silence is judged by who has had the database for as long, without a break") {
+  central_fixture with("guardian_silence_break");
+  with.guardian_settings.metrics_interval = std::chrono::milliseconds(500);  // silence: 1.5 s
+  with.psql(
+      "select centralcloud.receive_proposal(jsonb_build_object('proposal_id', id, 'instance_id', 'a', 'agent_type', "
+      "'T', 'safety_profile', '{}'::jsonb)), centralcloud.open_vote(id, 600000, 60000, true, 0, 0), "
+      "centralcloud.record_sample(id, 'a', 'applied', '{}', '{}', now(), 600000) from unnest('{p1,p2}'::text[]) id");
+  const auto silence_of = [](const std::string& proposal) {
+    return "update centralcloud.change set last_sample_at = now() + case when proposal_id = '" + proposal +
+           "' then -1 else 1 end * interval '1 hour'";
+  };
+  const auto told_after = [&](const std::string& proposal) {
+    const auto began = std::chrono::steady_clock::now();
+    const auto told =
+        "select count(*) from centralcloud.audit_entries where action = 'metrics_missing' and proposal_id = '" +
+        proposal + "'";
+    CHECK(with.eventually(told, "1") == "1");
+    return std::chrono::steady_clock::now() - began;
+  };
+  with.psql(silence_of("p1"));
+  with.start_timers();
+  CHECK(told_after("p1") >= with.guardian_settings.silence());
+  // For the timers the database does not answer for a while; a lock is as good as an outage.
+  auto other = test::run(with.io, with.pool.acquire());
+  const auto say = [&](std::string sql) { test::run(with.io, other->query(std::move(sql))); };
+  say("begin");
+  say("lock table centralcloud.change in access exclusive mode");
+  say(silence_of("p2"));
+  const auto locked_until = std::chrono::steady_clock::now() + std::chrono::milliseconds(6'500);
+  test::run_until(with.io, [&] { return std::chrono::steady_clock::now() >= locked_until; });
+  say("commit");
+  CHECK(told_after("p2") >= with.guardian_settings.silence());
+  with.stop_all();
+}
+
 TEST_CASE("watch: an operator takes back a watched or confirmed change, once") {
   central_fixture with("guardian_operator");
   with.start_consumers();
@@ -212,4 +247,38 @@ TEST_CASE("learning: confirmed changes tighten the agent type's bounds and every
   CHECK(with.now_gives("select payload ->> 'instance_id' || ' ' || (payload ->> 'source') from "
                        "quantumflow.list_pending_messages('guardian_safety_profiles_queue')") ==
         "broadcast guardian_learning");
+}
+
+TEST_CASE("learning: what an operator sets meanwhile stays, and is told with what was learned") {
+  central_fixture with("guardian_learning_beside");
+  with.psql("select quantumflow.subscribe('guardian_safety_profiles_queue', 'a')");
+  with.psql("select centralcloud.set_safety_profile('T', '', '{\"needs_consensus\": false}', 'operator', 'test')");
+  with.guardian_settings.learning.min_samples = 1;
+  with.start_consumers();
+  approved(with, "p1", R"(,"observation_window_seconds":60)");
+  with.report("p1", "applied", R"({"latency_p95_ms":200})", 1);
+  REQUIRE(with.idle());
+  with.psql("update centralcloud.change set watch_until = clock_timestamp()");
+  auto operators = test::run(with.io, with.pool.acquire());
+  const auto say = [&](std::string sql) { test::run(with.io, operators->query(std::move(sql))); };
+  say("begin");
+  say("select centralcloud.set_safety_profile('T', '', '{\"needs_consensus\": true, \"note\": 1}', 'operator', "
+      "'test')");
+  bool confirmed = false;
+  const auto confirm = [&]() -> boost::asio::awaitable<void> {
+    const auto due = [&](postgres::transaction& open) { return with.changes.confirm_due(open); };
+    auto lease = co_await with.pool.acquire();
+    confirmed = co_await postgres::in_transaction(*lease, due);
+  };
+  boost::asio::co_spawn(with.io, confirm(), boost::asio::detached);
+  const std::string waits =
+      "select count(*) from pg_stat_activity where datname = current_database() and "
+      "wait_event_type = 'Lock'";
+  CHECK(with.eventually(waits, "1") == "1");
+  say("commit");
+  REQUIRE(test::run_until(with.io, [&] { return confirmed; }));
+  CHECK(with.now_gives("select (profile ->> 'latency_threshold')::numeric < 3000, profile ->> 'needs_consensus', "
+                       "profile ->> 'note' from centralcloud.safety_profiles") == "t|true|1");
+  CHECK(with.now_gives("select payload #>> '{safety_profile,needs_consensus}' from "
+                       "quantumflow.list_pending_messages('guardian_safety_profiles_queue')") == "true");
 }

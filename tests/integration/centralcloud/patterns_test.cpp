@@ -43,6 +43,61 @@ TEST_CASE("handle_pattern_discovered: reports that differ in layout are one patt
   CHECK(with.now_gives(central_fixture::pending("learning_loop_completed_queue")) == "1");
 }
 
+TEST_CASE("aggregator: comparing with hundreds of long codes does not hold up the loop; longer ones are left out") {
+  central_fixture with("patterns_long");
+  // 500 of 64 kB, and one that is too long to be compared. Each has its own words.
+  with.psql(
+      "insert into centralcloud.pattern (pattern_id, pattern_type, code_pattern, code) select 'p' || n, 'retry', '{}', "
+      "(select string_agg(chr(97 + (k * n) % 26) || k % 10, '+' order by k) from generate_series(1, 20000) k) || "
+      "case when n > 500 then repeat(' ', 8000) else '' end from generate_series(1, 501) n");
+  CHECK(with.now_gives("select count(*), max(octet_length(code)) < 65536 from centralcloud.pattern_candidates('retry', "
+                       "65536, 1000)") == "500|t");
+  messages::pattern_discovered report;
+  report.instance_id = base::instance_id("a");
+  report.pattern_type = "retry";
+  report.pattern.after = code;
+  report.agent_type = "T";
+  report.timestamp = base::system_clock().now();
+  using clock = std::chrono::steady_clock;
+  auto turned = clock::now();
+  clock::duration longest{};
+  bool over = false;
+  const auto turn = [&]() -> boost::asio::awaitable<void> {
+    boost::asio::steady_timer timer(with.io);
+    while (!over) {
+      longest = std::max(longest, clock::now() - turned);
+      turned = clock::now();
+      timer.expires_after(std::chrono::milliseconds(1));
+      co_await timer.async_wait(boost::asio::use_awaitable);
+    }
+  };
+  boost::asio::co_spawn(with.io, turn(), boost::asio::detached);
+  const auto receive = [&](postgres::transaction& open) { return with.patterns.receive_report(open, report); };
+  const auto began = clock::now();
+  CHECK(with.in_own_transaction(receive).what == quantumflow::outcome::kind::done);
+  const auto took = clock::now() - began;
+  over = true;
+  using ms = std::chrono::milliseconds;
+  INFO("took " << std::chrono::duration_cast<ms>(took).count() << " ms, longest turn "
+               << std::chrono::duration_cast<ms>(longest).count() << " ms");
+  CHECK(longest * 3 < took);
+  CHECK(with.now_gives("select count(*) from centralcloud.pattern") == "502");
+}
+
+TEST_CASE("handle_pattern_discovered: counts of use that do not fit together still come to something") {
+  central_fixture with("patterns_usage");
+  with.psql(
+      "select centralcloud.record_pattern('p', 'f', 'retry', '{}', 'x', i, 'T', 1, 9223372036854775807, now()) from "
+      "unnest('{a,b}'::text[]) i");
+  CHECK(with.now_gives("select total_usage from centralcloud.record_pattern('p', 'f', 'retry', '{}', 'x', 'c', 'T', 1, "
+                       "9223372036854775807, now())") == "9223372036854775807");
+  with.start_consumers();
+  discover(with, "a", code, "9223372036854775807");
+  REQUIRE(with.idle());
+  CHECK_THAT(with.now_gives("select error from quantumflow.list_dlq_messages()"),
+             Catch::Contains("usage_count") && Catch::Contains("from 0 to 1000000000000"));
+}
+
 TEST_CASE("handle_pattern_discovered: other code is another pattern, and a low rate confirms nothing") {
   central_fixture with("patterns_apart");
   with.start_consumers();

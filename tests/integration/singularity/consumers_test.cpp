@@ -36,6 +36,26 @@ TEST_CASE(
   CHECK(with.events.counted(telemetry::event::consensus_rejected) == 1);
 }
 
+TEST_CASE("handle_consensus_result: a proposal whose id is another instance's has failed, and is in flight no more") {
+  agent_fixture with("agent_in_conflict");
+  with.submit(agent_fixture::proposal("p1"));
+  with.send_all();
+  const std::string in_flight = "select count(*) from singularity.proposal where status = 'sent_for_consensus'";
+  CHECK(with.ask(in_flight) == "1");
+  // As the coordinator sends it: without votes.
+  auto refused = with.result("p1", "rejected");
+  refused.votes.clear();
+  refused.confidence = {};
+  refused.rule = "conflict";
+  refused.decision_rationale = "conflict: another instance has proposed something under this proposal_id before";
+  const auto sent = boost::json::serialize(refused.encode());
+  CHECK(with.handle(agent_fixture::decode<messages::consensus_result>(sent)).what == outcome::kind::done);
+  CHECK(with.status("p1") == "consensus_failed");
+  CHECK(with.ask(in_flight) == "0");
+  CHECK_THAT(with.ask("select cause from singularity.proposal_step where to_state = 'consensus_failed'"),
+             Catch::Contains("conflict: another instance"));
+}
+
 TEST_CASE("consumers: what a batch did that is rolled back and handled again is counted once") {
   agent_fixture with("agent_in_again");
   with.submit(agent_fixture::proposal("p1"));

@@ -36,17 +36,22 @@ TEST_CASE("patterns: promoted when confirmed and used a hundred times") {
 
 TEST_CASE("patterns: one pattern is one type and code alike enough") {
   const pattern_settings settings;
-  code_shape nine_of_ten;
-  code_shape ten;
-  for (std::uint64_t i = 0; i < 10; ++i) ten.shingles.push_back(i);
-  nine_of_ten.shingles.assign(ten.shingles.begin(), ten.shingles.end() - 1);
-  ten.digest = "a";
-  nine_of_ten.digest = "b";
-  CHECK(similarity(ten, nine_of_ten).str() == "0.9");
-  CHECK(same_pattern(settings, {"cache", ten}, {"cache", nine_of_ten}));
-  CHECK_FALSE(same_pattern(settings, {"cache", ten}, {"retry", ten}));
-  nine_of_ten.shingles.pop_back();
-  CHECK_FALSE(same_pattern(settings, {"cache", ten}, {"cache", nine_of_ten}));
+  const std::string ten = "a b c d e f g h i j k l";  // shingles
+  const std::vector<known_pattern> eight{{"eight", "a b c d e f g h i j"}};
+  const std::vector<known_pattern> nine{{"eight", "a b c d e f g h i j"}, {"nine", "a b c d e f g h i j k"}};
+  const std::vector<known_pattern> all{{"nine", "a b c d e f g h i j k"}, {"ten", ten}, {"again", ten}};
+  CHECK(similarity(ten, nine.back().code).str() == "0.9");
+  CHECK(pattern_of(settings, ten, eight) == std::nullopt);
+  CHECK(pattern_of(settings, ten, nine) == "nine");
+  CHECK(pattern_of(settings, ten, all) == "ten");
+}
+
+TEST_CASE("patterns: code that is too long is not compared") {
+  const pattern_settings settings;
+  const std::string longest(max_compared_bytes, 'x');
+  const std::vector<known_pattern> known{{"over", longest + "x"}, {"at", longest}};
+  CHECK(pattern_of(settings, longest, known) == "at");
+  CHECK(pattern_of(settings, longest + "x", known) == std::nullopt);
 }
 
 TEST_CASE("patterns: suggestions are the five best above their bounds") {

@@ -6,7 +6,7 @@
 namespace {
 
 using namespace fleet::central::patterns;
-using texts = std::vector<std::string>;
+using texts = std::vector<std::string_view>;
 
 std::string score(std::string_view a, std::string_view b, comments handling = comments::drop) {
   return similarity(a, b, handling).str();
@@ -90,6 +90,20 @@ TEST_CASE("similarity: above the cap only equal code is alike") {
   CHECK(score(large + "x", large + " x") == "1");
   CHECK(score(large + "x", large + "y") == "0");
   CHECK(shape_of(large + "x").shingles.empty());
+}
+
+TEST_CASE("similarity: the best of several, without those that are too long") {
+  const std::string longest(max_compared_bytes, 'x');
+  const auto best = [](const std::string& code, const std::vector<std::string>& others) {
+    const auto found = best_similarity(code, others, comments::keep);
+    return found ? found->str() : "none";
+  };
+  CHECK(best("a b c d", {"a b", "a b c e", "x"}) == "0.333333");
+  CHECK(best("a b c d", {}) == "none");
+  CHECK(best("a // b", {"a // c"}) == "0.333333");
+  CHECK(best(longest, {longest + "x", longest}) == "1");
+  CHECK(best(longest, {longest + "x"}) == "none");
+  CHECK(best(longest + "x", {longest + "x"}) == "none");
 }
 
 TEST_CASE("fingerprint: follows the type and the normalized code") {
