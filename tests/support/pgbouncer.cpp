@@ -44,11 +44,11 @@ std::string settings_of(const std::string& page, const std::string& users, int s
   return settings;
 }
 
-/// The role that asks for other roles' secrets, here in every database.
+/// The role that asks for other roles' secrets, here in every database; not the page's, which comes with its function.
 void make_lookup_role(const private_postgres& server) {
   server.psql(
-      fmt::format("do $$ begin if to_regrole('pgbouncer') is null then "
-                  "create role pgbouncer superuser login password '{}'; end if; end $$",
+      fmt::format("do $$ begin if to_regrole('lookup_of_tests') is null then "
+                  "create role lookup_of_tests superuser login password '{}'; end if; end $$",
                   looking_up_password));
 }
 
@@ -56,7 +56,7 @@ std::string own_settings(const std::string& users, int server_port) {
   return fmt::format(
       "[databases]\n* = host=127.0.0.1 port={}\n"
       "[pgbouncer]\npool_mode = transaction\ndefault_pool_size = 2\nmax_client_conn = 1000\n"
-      "auth_type = scram-sha-256\nauth_file = {}\nauth_user = pgbouncer\n"
+      "auth_type = scram-sha-256\nauth_file = {}\nauth_user = lookup_of_tests\n"
       "auth_query = select rolname, rolpassword from pg_catalog.pg_authid where rolname = $1 and rolcanlogin\n"
       "server_tls_sslmode = disable\n",
       server_port, users);
@@ -77,7 +77,8 @@ pgbouncer::pgbouncer(const private_postgres& before, const std::string& page) : 
     make_lookup_of(page, before);
     settings = settings_of(page, users, before.port());
   }
-  std::ofstream(users) << fmt::format("\"pgbouncer\" \"{}\"\n", looking_up_password);
+  std::ofstream(users) << fmt::format("\"{}\" \"{}\"\n", page.empty() ? "lookup_of_tests" : "pgbouncer",
+                                      looking_up_password);
   std::ofstream(directory_ + "/pgbouncer.ini")
       << settings << fmt::format("\nlisten_addr = 127.0.0.1\nlisten_port = {}\nunix_socket_dir =\n", port_);
   const auto launcher = before.launcher();
