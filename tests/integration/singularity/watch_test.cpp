@@ -13,8 +13,8 @@ using test::agent_fixture;
 namespace {
 
 const std::string waiting =
-    "select count(*) > 0 from pg_locks where not granted and (locktype in ('transactionid', 'tuple') or classid = "
-    "1902675)";
+    "select count(*) > 0 from pg_locks l join pg_stat_activity a using (pid) where not l.granted and a.datname = "
+    "current_database()";
 
 /// `touch` is done to the first of two watched changes in a transaction and, once a round of the watch stands behind
 /// it, to the second: as a replay of the spool or a batch of triggers does, in an order of its own. Returns what the
@@ -56,6 +56,7 @@ TEST_CASE("watch: it never holds one change while it waits for another, in whate
     with.approve(id, std::string(id) + "\\n");
     REQUIRE(with.execute());
   }
+  with.psql("update singularity.proposal set next_sample_at = now()");
   const auto order = GENERATE(std::vector<std::string>{"p1", "p2"}, std::vector<std::string>{"p2", "p1"});
   CAPTURE(order);
   const std::string of = "from (values ('p1'), ('p2')) v(p) where p = ";
