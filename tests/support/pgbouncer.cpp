@@ -28,12 +28,18 @@ void replace(std::string& in, const std::string& what, const std::string& by) {
   in.replace(at, what.size(), by);
 }
 
-/// As the page says; in the template, so that each database made from now on has it.
+/// As the page says; in the templates, so that each database made from now on has it.
 void make_lookup_of(const std::string& page, const private_postgres& server) {
-  if (server.psql("select to_regrole('pgbouncer') is null") != "t") return;
-  auto sql = block_of(page, "sql");
-  replace(sql, "'…'", fmt::format("'{}'", looking_up_password));
-  server.psql(sql, "template1");
+  auto role = block_of(page, "sql");
+  const auto end_of_role = role.find(";\n") + 1;
+  const auto function = role.substr(end_of_role);
+  role.erase(end_of_role);
+  replace(role, "'…'", fmt::format("'{}'", looking_up_password));
+  if (server.psql("select to_regrole('pgbouncer') is null") == "t") server.psql(role);
+  for (const std::string database : {"template1", "fleet_template"}) {
+    if (server.psql("select count(*) from pg_database where datname = '" + database + "'") == "0") continue;
+    if (server.psql("select to_regproc('pgbouncer_lookup') is null", database) == "t") server.psql(function, database);
+  }
 }
 
 std::string settings_of(const std::string& page, const std::string& users, int server_port) {
