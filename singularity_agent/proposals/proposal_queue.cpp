@@ -1,6 +1,7 @@
 #include "singularity_agent/proposals/proposal_queue.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 
 #include "common/base/json.hpp"
@@ -14,6 +15,8 @@ constexpr std::size_t max_sent_at_once = 50;
 constexpr std::chrono::seconds look_again{5};
 /// With its preview a proposal must still be one that the queue takes; people do not read larger ones.
 constexpr std::size_t max_previewed_bytes = 1U << 20;
+/// For the previews of one batch: where git is slow or hangs, the others go without.
+constexpr std::chrono::seconds previewing{2};
 
 base::decimal to_decimal(double priority) {
   constexpr double most = 1'000'000'000.0;
@@ -107,7 +110,9 @@ boost::asio::awaitable<std::vector<queue_place>> proposal_queue::best(postgres::
 boost::asio::awaitable<proposal_queue::previews> proposal_queue::look_at(std::vector<queue_place> places) {
   previews known;
   if (!preview_) co_return known;
+  const auto until = std::chrono::steady_clock::now() + previewing;
   for (const auto& place : places) {
+    if (std::chrono::steady_clock::now() >= until) break;
     std::optional<boost::json::object> stored;
     {
       auto connection = co_await connections_.acquire(connection_wait);

@@ -41,6 +41,7 @@ select count(*) from rotate('0 s');
 select count(*) from rotate('0 s');
 select move_laggards('0 s', 4);
 select publish('voting_requests_queue', '{"n": 7}');
+select tick_xid_clock();
 )";
 
 // All that a group gets, in the order in which it does.
@@ -104,6 +105,9 @@ void check_restored(int ballast) {
   CHECK(test::run(io, quantumflow::check_schema(*connection)).has_value());
   CHECK(stats(to, "restored") == before);
   CHECK(to.psql("select quantumflow.rebase()", "restored") == "0");
+  CHECK(from.psql("select count(*) from quantumflow.xid_clock", "restore_source") == "1");
+  // Ages told by the other cluster's transactions would be wrong here.
+  CHECK(to.psql("select count(*) from quantumflow.xid_clock", "restored") == "0");
   to.psql(
       "select quantumflow.publish('voting_requests_queue', '{\"n\": 8}');"
       "select quantumflow.publish('rollback_triggers_queue', '{\"n\": 7}', 'far')",

@@ -1,3 +1,5 @@
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <boost/json/serialize.hpp>
 #include <catch2/catch.hpp>
 
@@ -96,4 +98,19 @@ TEST_CASE("proposal_queue: a change of whole files is sent with what it does to 
   CHECK(sent.at("commit").as_string() == with.git.head());
   CHECK(sent.at("files").at("b.txt") == "@@ -1 +1 @@\n-one\n+two\n");
   CHECK(of("p2") == "");
+}
+
+TEST_CASE("proposal_queue: a git that is slow holds up no proposal, only the pictures of what it would have shown") {
+  agent_fixture with("agent_slow_preview");
+  int looked = 0;
+  const auto slow = [&](boost::json::object) -> boost::asio::awaitable<std::optional<boost::json::object>> {
+    ++looked;
+    boost::asio::steady_timer git(with.io, std::chrono::milliseconds(1'200));
+    co_await git.async_wait(boost::asio::use_awaitable);
+    co_return boost::json::object{{"commit", "c"}, {"files", boost::json::object()}};
+  };
+  agent::proposals::proposal_queue queue(with.pool, with.out, with.wake, with.log, with.proposal_settings, slow);
+  for (const auto* id : {"p1", "p2", "p3", "p4", "p5"}) with.submit(agent_fixture::proposal(id));
+  CHECK(test::run(with.io, queue.send_best()) == 5);
+  CHECK(looked == 2);
 }

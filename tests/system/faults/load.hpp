@@ -73,6 +73,7 @@ class load {
   void cast_vote(caller& as, const std::string& proposal);
   void publish(caller& as, std::uint64_t n);
   void publish_failing(caller& as, std::uint64_t n);
+  void publish_one(caller& as, entry made, const std::string& queue, const boost::json::object& body);
   void publish_poison(caller& as, std::uint64_t n);
   void publish_late_vote(caller& as, std::uint64_t n);
   void take(caller& as, std::uint64_t n);

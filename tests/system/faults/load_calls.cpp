@@ -127,6 +127,20 @@ void load::publish(caller& as, std::uint64_t n) {
   record_.add(std::move(made));
 }
 
+void load::publish_one(caller& as, entry made, const std::string& queue, const json::object& body) {
+  try {
+    const auto id =
+        session(as.name).value("select quantumflow.publish($1, $2::jsonb)", postgres::make_params(queue, body));
+    made.detail["message_id"] = std::stoll(id);
+    made.answer = "done";
+  } catch (const not_sent&) {
+    made.answer = "unsent";
+  } catch (const postgres::sql_error&) {
+    made.answer = "ambiguous";
+  }
+  record_.add(std::move(made));
+}
+
 void load::publish_poison(caller& as, std::uint64_t n) {
   static const char* const queues[] = {"proposals_for_consensus_queue", "votes_for_consensus_queue",
                                        "metrics_to_guardian_queue", "patterns_for_aggregator_queue"};
@@ -146,17 +160,7 @@ void load::publish_poison(caller& as, std::uint64_t n) {
   const auto* queue = which == 2 ? queues[1] : queues[as.random() % 4];
   entry made{.who = as.name, .op = "poison", .subject = mark, .began = now()};
   made.detail["queue"] = queue;
-  try {
-    const auto id = session(as.name).value("select quantumflow.publish($1, $2::jsonb)",
-                                           postgres::make_params(std::string(queue), bodies[which]));
-    made.detail["message_id"] = std::stoll(id);
-    made.answer = "done";
-  } catch (const not_sent&) {
-    made.answer = "unsent";
-  } catch (const postgres::sql_error&) {
-    made.answer = "ambiguous";
-  }
-  record_.add(std::move(made));
+  publish_one(as, std::move(made), queue, bodies[which]);
 }
 
 /// A message that its takers cannot handle: at the first two attempts, or ever.
@@ -166,17 +170,7 @@ void load::publish_failing(caller& as, std::uint64_t n) {
   const json::object body{{"type", "learning_loop_completed"}, {"poison", mark}, {"fails", fails}};
   entry made{.who = as.name, .op = "failing", .subject = mark, .began = now()};
   made.detail["fails"] = fails;
-  try {
-    const auto id = session(as.name).value("select quantumflow.publish('learning_loop_completed_queue', $1::jsonb)",
-                                           postgres::make_params(body));
-    made.detail["message_id"] = std::stoll(id);
-    made.answer = "done";
-  } catch (const not_sent&) {
-    made.answer = "unsent";
-  } catch (const postgres::sql_error&) {
-    made.answer = "ambiguous";
-  }
-  record_.add(std::move(made));
+  publish_one(as, std::move(made), "learning_loop_completed_queue", body);
 }
 
 /// A vote against, published past the agent, of an instance that may have voted or not: it must not change a decision.
