@@ -60,6 +60,7 @@ units_are_tight() {
   for unit in deploy/systemd/*.service; do
     exposure=$(systemd-analyze security --offline=true --no-pager "$unit" 2>&1 | sed -n 's/.*Overall exposure level for .*: \([0-9.]*\) .*/\1/p')
     [[ -n $exposure ]] && awk -v e="$exposure" 'BEGIN { exit !(e <= 2.0) }' || { echo "$unit: exposure ${exposure:-unknown}, at most 2.0"; bad=1; }
+    grep -qx 'KillMode=mixed' "$unit" || { echo "$unit: without KillMode=mixed a stop ends the git or command under way, too"; bad=1; }
   done
   return $bad
 }

@@ -38,3 +38,31 @@ select expect(claim_instance('c', 'third', 'yonder', true, 60000) is null, false
 select release_claim('a', 'second');
 select expect(renew_claim('a', 'second'), 'nobody', 'given free');
 select expect(claim_instance('a', 'third', 'yonder', true, 60000), null::text, 'and taken');
+
+-- Whoever is told that it is the instance has a claim, also where another one gives it free at that moment.
+select dblink_connect('rival', :'url') \gset
+select dblink_send_query('rival', $rival$do $$ begin
+  for i in 1..4000 loop
+    perform singularity.claim_instance('race', 'rival', 'there', false, 60000);
+    commit;
+    perform singularity.release_claim('race', 'rival');
+    commit;
+  end loop;
+end $$ $rival$) \gset
+do $$
+declare
+  told_so boolean;
+  claims int := 0;
+begin
+  while dblink_is_busy('rival') = 1 loop
+    told_so := singularity.claim_instance('race', 'ours', 'here', false, 60000) is null;
+    if told_so then
+      claims := claims + 1;
+      perform public.expect((select run from singularity.running_agent where instance_id = 'race'), 'ours', 'a claim');
+    end if;
+    perform singularity.release_claim('race', 'ours');
+    commit;
+  end loop;
+  perform public.expect(claims > 10, true, 'both had their turns');
+end $$;
+select dblink_disconnect('rival') \gset
