@@ -25,6 +25,7 @@ bool leaves_open(std::string_view kind) {
 /// One execution as it goes on: the proposal, and what its steps gave.
 struct execution_flow::work {
   base::proposal_id id;
+  async::stop_token stop;
   std::string agent_type;
   std::optional<std::string> trace_id;
   std::chrono::steady_clock::time_point began = std::chrono::steady_clock::now();
@@ -69,7 +70,7 @@ execution_flow::execution_flow(postgres::pool& connections, executor& by, metric
 
 boost::asio::awaitable<void> execution_flow::run(async::stop_token stop) {
   while (!stop.soft_requested()) {
-    const auto executed = co_await execute_next();
+    const auto executed = co_await execute_next(stop);
     if (!executed) co_await wake_.execution.wait_for(look_again, stop);
   }
 }
@@ -82,7 +83,7 @@ boost::asio::awaitable<bool> execution_flow::wait_released(base::proposal_id pro
   co_return true;
 }
 
-boost::asio::awaitable<bool> execution_flow::execute_next() {
+boost::asio::awaitable<bool> execution_flow::execute_next(async::stop_token stop) {
   std::optional<boost::json::object> next;
   {
     auto connection = co_await connections_.acquire(connection_wait);
@@ -90,6 +91,7 @@ boost::asio::awaitable<bool> execution_flow::execute_next() {
   }
   if (!next) co_return false;
   work on;
+  on.stop = std::move(stop);
   on.id = base::proposal_id(text_of(*next, "proposal_id"));
   on.agent_type = text_of(*next, "agent_type");
   const auto begun = text_of(*next, "status") == "executing";
@@ -290,9 +292,22 @@ boost::asio::awaitable<void> execution_flow::finish(work& on) {
 }
 
 boost::asio::awaitable<void> execution_flow::undo(work& on, std::string why) {
-  const auto permitted = co_await begin(on, journal_step::undo);
-  if (permitted == go_on::no) co_return;
-  const auto undone = co_await executor_.undo(on.id, on.applied);
+  for (int attempts = 1;; ++attempts) {
+    const auto permitted = co_await begin(on, journal_step::undo);
+    if (permitted == go_on::no) co_return;
+    auto undone = co_await executor_.undo(on.id, on.applied);
+    if (undone || !options_.undo_retries.again_after(undone.error(), attempts)) {
+      co_await end_undo(on, std::move(why), std::move(undone));
+      co_return;
+    }
+    log_.warning("undo_postponed", undone.error().message,
+                 {{"proposal_id", on.id}, {"trace_id", on.trace_id}, {"attempt", attempts}});
+    const auto waited = co_await on.stop.sleep_for(options_.undo_retries.pause_after(attempts));
+    if (!waited) co_return;  // the step stays begun: it is done again after the start
+  }
+}
+
+boost::asio::awaitable<void> execution_flow::end_undo(work& on, std::string why, base::result<reverted_change> undone) {
   boost::json::object detail;
   if (undone) {
     detail["commit"] = undone->commit;

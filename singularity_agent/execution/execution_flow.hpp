@@ -27,6 +27,7 @@ namespace fleet::agent::execution {
 struct flow_options {
   std::int64_t observation_window_seconds = 600;  ///< where the profile does not say
   std::chrono::milliseconds sample_interval{10'000};
+  retry_rule undo_retries{};  ///< a change that may be in place and cannot be taken back needs people
   /// An execution ended: applied, failed or rollback_failed, and how long it took.
   std::function<void(std::string_view outcome, std::chrono::nanoseconds took)> ended = {};
 };
@@ -42,7 +43,7 @@ class execution_flow {
   /// Executes what is approved, in the order of the decisions, until a soft stop. Supervise it.
   boost::asio::awaitable<void> run(async::stop_token stop);
   /// One of it: false where none waits.
-  boost::asio::awaitable<bool> execute_next();
+  boost::asio::awaitable<bool> execute_next(async::stop_token stop = {});
 
   /// Waits until this proposal is in nobody's hand here. False: a soft stop.
   boost::asio::awaitable<bool> wait_released(base::proposal_id proposal, async::stop_token stop);
@@ -61,6 +62,7 @@ class execution_flow {
   boost::asio::awaitable<go_on> measure_after(work& on);
   boost::asio::awaitable<void> finish(work& on);
   boost::asio::awaitable<void> undo(work& on, std::string why);
+  boost::asio::awaitable<void> end_undo(work& on, std::string why, base::result<reverted_change> undone);
   boost::asio::awaitable<void> fail(work& on, std::string why, bool undone);
   boost::asio::awaitable<go_on> begin(work& on, journal_step step);
   boost::asio::awaitable<void> done(work& on, journal_step step, boost::json::object detail, bool good = true);

@@ -44,6 +44,17 @@ struct reverted_change {
   std::chrono::milliseconds duration{0};
 };
 
+/// How often taking a change back is tried again where the executor was away, and after what pause: each is twice the one
+/// before it, up to 64 times the first. Another failure is final at once.
+struct retry_rule {
+  int max_attempts = 5;
+  std::chrono::milliseconds first_pause{1'000};
+
+  /// `attempts`: how many there were.
+  bool again_after(const base::error& failed, int attempts) const;
+  std::chrono::milliseconds pause_after(int attempts) const;
+};
+
 /// Not thread-safe: all calls from the thread of one io_context. Calls may overlap; they are carried out one after the
 /// other, a revert before everything else that waits. The object lives longer than the calls.
 class executor {

@@ -1,7 +1,5 @@
 #include "singularity_agent/execution/rollback_worker.hpp"
 
-#include <algorithm>
-
 #include "common/messages/trace.hpp"
 #include "singularity_agent/database.hpp"
 #include "singularity_agent/execution/journal_detail.hpp"
@@ -117,9 +115,7 @@ boost::asio::awaitable<rollback_worker::reversal> rollback_worker::reverse(work&
   }
   on.steps.push_back(revert_result(step_outcome::failed, error.message));
   on.detail = error.message;
-  const auto passing = error.kind == base::error_kind::unavailable || error.kind == base::error_kind::timeout ||
-                       error.kind == base::error_kind::cancelled;
-  co_return passing&& on.attempts < options_.max_attempts ? reversal::postponed : reversal::failed;
+  co_return options_.retries.again_after(error, on.attempts) ? reversal::postponed : reversal::failed;
 }
 
 boost::asio::awaitable<void> rollback_worker::run_steps(work& on) {
@@ -144,7 +140,7 @@ boost::asio::awaitable<void> rollback_worker::run_steps(work& on) {
 }
 
 boost::asio::awaitable<void> rollback_worker::postpone(work& on) {
-  const auto delay = options_.retry_delay * (1 << std::min(on.attempts - 1, 6));
+  const auto delay = options_.retries.pause_after(on.attempts);
   log_.warning("rollback_postponed", on.detail,
                {{"proposal_id", on.proposal}, {"trace_id", on.trace_id}, {"attempt", on.attempts}});
   auto connection = co_await connections_.acquire(connection_wait);

@@ -21,8 +21,7 @@ struct rollback_options {
   step_commands commands;
   std::string working_directory;
   std::chrono::milliseconds command_timeout{60'000};
-  int max_attempts = 5;  ///< where the executor is away; another failure is final at once
-  std::chrono::milliseconds retry_delay{1'000};
+  retry_rule retries{};
 };
 
 /// For the loop's thread; everything passed by reference must outlive it.

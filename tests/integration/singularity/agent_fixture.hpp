@@ -57,7 +57,7 @@ class agent_fixture : public queue_fixture {
                                                               options);
     agent::execution::rollback_options rollback;
     rollback.working_directory = git.repo.string();
-    rollback.retry_delay = std::chrono::milliseconds(1);
+    rollback.retries.first_pause = std::chrono::milliseconds(1);
     rollbacks = std::make_unique<agent::execution::rollback_worker>(pool, *executor, *flow, measure, executions, wake,
                                                                     events, log, rollback);
   }

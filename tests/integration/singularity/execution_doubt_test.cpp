@@ -17,16 +17,22 @@ const std::string failure = "select failure from singularity.proposal";
 
 /// An execution by a command of the operator's, which leaves a file named after each action.
 struct by_command : agent_fixture {
-  by_command(const std::string& database, const std::string& on_apply, const std::string& on_revert = "true")
+  by_command(const std::string& database, const std::string& on_apply, const std::string& on_revert = "true",
+             const async::stop_token& until = {})
       : agent_fixture(database) {
+    approve("p1");
+    executed = execute(on_apply, on_revert, until);
+  }
+  bool execute(const std::string& on_apply, const std::string& on_revert, const async::stop_token& until) {
     agent::execution::command_executor_options options;
     options.command = ": > did_$ACTION; case $ACTION in apply) " + on_apply + ";; revert) " + on_revert + ";; esac";
     options.working_directory = place.path();
     options.timeout = std::chrono::milliseconds(1000);
     agent::execution::command_executor by(io.get_executor(), options);
-    agent::execution::execution_flow doing(pool, by, measure, samples, executions, wake, log, {});
-    approve("p1");
-    executed = test::run(io, doing.execute_next());
+    agent::execution::flow_options how;
+    how.undo_retries = {.max_attempts = 3, .first_pause = std::chrono::milliseconds(1)};
+    agent::execution::execution_flow doing(pool, by, measure, samples, executions, wake, log, how);
+    return test::run(io, doing.execute_next(until));
   }
   bool did(const std::string& action) const { return std::filesystem::exists(place.path() / ("did_" + action)); }
 
@@ -123,5 +129,29 @@ TEST_CASE("execution_flow: a command that is cut off half-way is told to revert;
     by_command with("agent_doubt_none", "exit 3");
     CHECK(with.status("p1") == "failed");
     CHECK_FALSE(with.did("revert"));
+  }
+}
+
+TEST_CASE("execution_flow: an undo that has no answer in time is tried again, a few times, and after a stop") {
+  const std::string undo_attempts = "select outcome || ':' || attempts from singularity.execution_step where step = 'undo'";
+  SECTION("it is there the second time") {
+    by_command with("agent_undo_again", "kill -9 $$", "[ -e slow ] || { : > slow; exec sleep 30; }");
+    CHECK(with.status("p1") == "failed");
+    CHECK(with.ask(undo_attempts) == "done:2");
+  }
+  SECTION("it is never there") {
+    by_command with("agent_undo_never", "kill -9 $$", "exec sleep 30");
+    CHECK(with.status("p1") == "rollback_failed");
+    CHECK(with.ask(undo_attempts) == "failed:3");
+  }
+  SECTION("the agent is stopped between two attempts") {
+    boost::asio::io_context loop;
+    async::stop_source stopping(loop.get_executor());
+    stopping.request_soft();
+    by_command with("agent_undo_stopped", "kill -9 $$", "exec sleep 30", stopping.token());
+    CHECK(with.status("p1") == "executing");
+    REQUIRE(with.execute("exit 9", "true", {}));
+    CHECK(with.status("p1") == "failed");
+    CHECK(with.ask(undo_attempts) == "done:2");
   }
 }
