@@ -324,6 +324,18 @@ std::string daemon_fleet::logs() const {
   return all;
 }
 
+std::string daemon_fleet::lines_of(const std::string& event) const {
+  std::string all;
+  const auto add = [&](const std::string& log) {
+    std::istringstream lines(log);
+    for (std::string line; std::getline(lines, line);)
+      if (line.find(" " + event + ": ") != std::string::npos) all += line + "\n";
+  };
+  for (const auto& each : coordinators) add(each->log());
+  for (const auto& each : agents) add(each->process.log());
+  return all;
+}
+
 json::object proposal_of(const std::map<std::string, std::string>& files, double risk, double impact) {
   json::object changed;
   for (const auto& [path, text] : files) changed[path] = text;

@@ -108,6 +108,8 @@ class daemon_fleet {
   /// The story of a proposal as the coordinator tells it.
   boost::json::object story(const std::string& proposal) const;
   std::string logs() const;
+  /// The lines of all daemons' logs about an event, since they were first started.
+  std::string lines_of(const std::string& event) const;
 
   std::string name;
   std::string directory;
