@@ -1,4 +1,4 @@
-// A short run of the suite: one round of most faults, and every invariant.
+// A short run of the suite: one round of 15 faults (and of calm), and every invariant.
 #include <catch2/catch.hpp>
 
 #include "tests/system/faults/campaign.hpp"

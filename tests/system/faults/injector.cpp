@@ -14,7 +14,8 @@ namespace {
 using std::chrono::milliseconds;
 using steady = std::chrono::steady_clock;
 
-constexpr std::chrono::seconds recovery_limit{60};
+/// Twice what the longest outage has taken so far.
+constexpr std::chrono::seconds recovery_limit{30};
 
 }  // namespace
 
@@ -23,7 +24,9 @@ void let_pass(milliseconds time) {
 }
 
 void injector::skip(const planned_fault& fault, const std::string& why) {
-  skipped_[std::string(to_string(fault.kind))] = why;
+  const std::string name(to_string(fault.kind));
+  skipped_[name] = why;
+  with_.record.add({.kind = "note", .who = fault.target, .op = "skipped", .subject = name});
 }
 
 void injector::inject(const planned_fault& fault) {
@@ -133,10 +136,11 @@ std::string injector::work_left(double ended) {
   }
   try {
     sql_session admin(fleet.admin_url(), "recovery");
-    const auto waiting =
-        admin.value("select count(*) from quantumflow.unread where enqueued_at < to_timestamp($1::float8)",
-                    postgres::make_params(ended));
-    return waiting == "0" ? "" : waiting + " messages wait";
+    const auto waiting = admin.value(
+        "select (select count(*) from quantumflow.unread where enqueued_at < to_timestamp($1::float8)) + (select "
+        "count(*) from quantumflow.retry where taken_by is null and enqueued_at < to_timestamp($1::float8))",
+        postgres::make_params(ended));
+    return waiting == "0" ? "" : waiting + " messages wait, or wait to be tried again";
   } catch (const std::exception& error) {
     return error.what();
   }

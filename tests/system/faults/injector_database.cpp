@@ -41,8 +41,13 @@ void injector::on_connections(const planned_fault& fault) {
       set(link_fault::half_open, link_scope::listeners);
       break;
   }
+  const auto lost_before = proxy.dropped_commits();
   let_pass(fault.lasts);
   proxy.clear();
+  if (fault.kind != fault_kind::drop_commit_reply) return;
+  entry made{.kind = "note", .who = fault.target, .op = "replies_lost"};
+  made.detail["count"] = proxy.dropped_commits() - lost_before;
+  with_.record.add(std::move(made));
 }
 
 void injector::on_database(const planned_fault& fault) {

@@ -32,10 +32,11 @@ constexpr auto gather_flood = R"(
   union all
   select name, null, body::jsonb || '{"timestamp": "2026-01-31T12:00:00.000000Z"}', 0, 1 from made_up)";
 
-/// As many of each queue, unless there is a backlog already: a flood is a queue that is never empty.
+/// As many of each queue, unless there is a backlog already: a flood is a queue that is never empty. Gives how many of
+/// each.
 constexpr auto pour = R"(
-  select count(quantumflow.publish(s.name, s.body, s.recipient)) from generate_series(1, 60) i join said s on s.k = i % s.of
-   where (select count(*) from (select from quantumflow.unread limit 5000) u) < 5000)";
+  select s.name, count(quantumflow.publish(s.name, s.body, s.recipient)) from generate_series(1, 60) i join said s on s.k = i % s.of
+   where (select count(*) from (select from quantumflow.unread limit 5000) u) < 5000 group by s.name)";
 
 constexpr std::chrono::seconds longest_flood{30};
 
@@ -65,6 +66,7 @@ void injector::flood(const planned_fault& fault) {
   wait_until(idle, std::chrono::seconds(60));
   admin.query(gather_flood);
   std::int64_t published = 0;
+  std::map<std::string, std::int64_t> by_queue;
   std::string harmful;
   const auto triggered = [&] {
     return !harmful.empty() &&
@@ -74,12 +76,17 @@ void injector::flood(const planned_fault& fault) {
   const auto began = steady::now();
   const auto lasted = [&](milliseconds time) { return steady::now() - began >= time; };
   while (!lasted(longest_flood) && !(lasted(fault.lasts) && triggered())) {
-    published += std::stoll(admin.value(pour));
+    for (const auto& row : admin.query(pour)) {
+      const auto n = std::stoll(std::string(row.text(std::size_t{1})));
+      published += n;
+      by_queue[std::string(row.text(std::size_t{0}))] += n;
+    }
     if (harmful.empty() && lasted(milliseconds(500))) harmful = with_.calls.burst("harmful-flood", 1);
     let_pass(milliseconds(50));
   }
   entry made{.kind = "note", .op = "flooded"};
   made.detail["published"] = published;
+  for (const auto& [queue, n] : by_queue) made.detail[queue] = n;
   with_.record.add(std::move(made));
 }
 

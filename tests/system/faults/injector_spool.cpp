@@ -62,19 +62,18 @@ void injector::on_spool(const planned_fault& fault) {
   fleet.postgres.start();
 }
 
-/// Either what a power cut leaves of a write under way, which was never acknowledged; or a byte that changed on the
-/// disk, in an entry that then must be set aside, and only it.
+/// Either a byte that changed on the disk, in an entry that then must be set aside, and only it; or what a power cut
+/// leaves of a write under way, which was never acknowledged: also where no entry has a byte that could change.
 void injector::tear_spool(const planned_fault& fault) {
   const auto path = with_.fleet.spool_path(fault.target);
-  entry made{.kind = "note", .who = fault.target};
-  if (fault.lasts.count() % 2 == 0) {
-    made.op = "torn";
-    std::ofstream(path + "-wal", std::ios::binary | std::ios::app) << std::string(777, '\x5a');
-  } else {
+  entry made{.kind = "note", .who = fault.target, .op = "torn"};
+  const bool flips = fault.lasts.count() % 2 != 0;
+  const auto body = flips ? newest_in_file(path) : std::string();
+  if (flips && flip_last_byte(path, body)) {
     made.op = "flipped";
-    const auto body = newest_in_file(path);
-    if (!flip_last_byte(path, body)) return;
     made.detail["body"] = body;
+  } else {
+    std::ofstream(path + "-wal", std::ios::binary | std::ios::app) << std::string(777, '\x5a');
   }
   with_.record.add(std::move(made));
 }

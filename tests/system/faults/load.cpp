@@ -6,8 +6,7 @@
 #include <boost/json/serialize.hpp>
 #include <fstream>
 #include <functional>
-
-#include "common/http/client.hpp"
+#include <latch>
 
 namespace fleet::test::faults {
 
@@ -57,6 +56,19 @@ std::string caller::call(const std::string& agent, const std::string& op, const 
   return answer;
 }
 
+std::string caller::ask_coordinator(entry& made, const std::string& method, const std::string& target,
+                                    const std::string& body) {
+  http::client_request request;
+  request.to = http::endpoint::parse(fleet.coordinators[random() % fleet.coordinators.size()]->address).value();
+  request.method = method;
+  request.target = target;
+  request.body = body;
+  made.began = now();
+  const auto response = http::call_blocking(std::move(request));
+  made.answer = answer_of(response, made.detail);
+  return response ? response->body : std::string();
+}
+
 json::object proposal_named(const std::string& subject) {
   const bool harmful = subject.find("harmful") != std::string::npos;
   const bool poor = subject.find("poor") != std::string::npos;
@@ -92,6 +104,7 @@ void load::start() {
   add("failing", &load::publish_failing, gap * 4);
   add("forger", &load::publish_late_vote, gap * 4);
   add("operator", &load::operate, gap * 10);
+  add("undertaker", &load::settle_dead, gap * 4);
   add("intruder", &load::intrude, gap / 2);
   for (const auto* name : {"taker-a", "taker-b"})
     takers_.emplace_back([=, this] { run(name, &load::take, milliseconds(100), taking_); });
@@ -194,15 +207,17 @@ void load::propose_by_command(caller& as, const std::string& agent, const std::s
 }
 
 std::string load::burst(const std::string& kind, int each) {
+  constexpr int agents = 3;
   const auto names = fmt::format("{}-{}-", kind, ++bursts_);
+  std::latch all_there(agents * each);
   std::vector<std::thread> at_once;
-  for (int i = 0; i < 3; ++i) {
-    at_once.emplace_back([=, this] {
-      caller as(fleet_, record_, fmt::format("{}{}", names, i), options_.seed);
-      for (int n = 0; n < each; ++n) {
-        const auto subject = fmt::format("{}{}-{}", names, i, n);
-        as.call(fmt::format("agent-{}", i), "propose", subject, "/v1/proposals", proposal_named(subject));
-      }
+  for (int i = 0; i < agents * each; ++i) {
+    at_once.emplace_back([&, i] {
+      // A caller a call: nobody waits for an answer before he hands in the next one.
+      const auto subject = fmt::format("{}{}-{}", names, i % agents, i / agents);
+      caller as(fleet_, record_, subject, options_.seed);
+      all_there.arrive_and_wait();
+      as.call(fmt::format("agent-{}", i % agents), "propose", subject, "/v1/proposals", proposal_named(subject));
     });
   }
   for (auto& thread : at_once) thread.join();

@@ -12,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+#include "common/http/client.hpp"
 #include "tests/system/faults/history.hpp"
 #include "tests/system/faults/world.hpp"
 
@@ -23,7 +24,8 @@ struct load_options {
   std::chrono::milliseconds call_gap{700};        ///< between two other calls of a caller, on average
 };
 
-/// What a caller needs; each has a random sequence of its own, so that a seed gives each the same calls again.
+/// What a caller needs. Each draws from a random sequence of its own, which the seed gives; what it draws next for
+/// depends on what it finds (proposals to vote on, dead letters, answers).
 struct caller {
   caller(world& in, history& into, std::string its_name, std::uint64_t seed)
       : fleet(in), record(into), name(std::move(its_name)), random(seed) {}
@@ -32,6 +34,11 @@ struct caller {
   /// Calls an agent and records it. Returns the recorded answer.
   std::string call(const std::string& agent, const std::string& op, const std::string& subject,
                    const std::string& target, const boost::json::object& body, boost::json::object detail = {});
+
+  /// Calls one of the coordinators and puts its answer into `made`, which is not recorded yet. Returns the answer's
+  /// body.
+  std::string ask_coordinator(entry& made, const std::string& method, const std::string& target,
+                              const std::string& body = {});
 
   world& fleet;
   history& record;
@@ -56,7 +63,8 @@ class load {
   /// Ends the callers, except those that take what was published.
   void stop_calling();
   void stop();
-  /// `each` proposals by each agent at once. Returns what the names of all of them begin with, and no other's.
+  /// `each` proposals to each agent, all of them at the same moment. Returns what the names of all of them begin with,
+  /// and no other's.
   std::string burst(const std::string& kind, int each);
   /// Answers with `spooled` so far, by agent.
   int spooled(const std::string& agent) const;
@@ -79,6 +87,8 @@ class load {
   void take(caller& as, std::uint64_t n);
   void operate(caller& as, std::uint64_t n);
   void intrude(caller& as, std::uint64_t n);
+  void settle_dead(caller& as, std::uint64_t n);
+  void retry_dead(caller& as, const std::string& queue);
   sql_session& session(const std::string& of);
   /// One of the latest proposals whose name holds `part`; empty where there is none.
   std::string recent(caller& as, const std::string& part = {});

@@ -4,7 +4,6 @@
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 
-#include "common/http/client.hpp"
 #include "common/postgres/error.hpp"
 #include "tests/system/faults/load.hpp"
 
@@ -92,12 +91,14 @@ void load::cast_vote(caller& as, const std::string& proposal) {
                       {"vote", poor ? "reject" : "approve"},
                       {"confidence", 0.9},
                       {"reason", "looked at it"}};
-  const auto answer = as.call("agent-2", "vote", proposal, "/v1/votes", ballot);
-  count_spooled("agent-2", answer);
-  if (as.chance() < 0.1) as.call("agent-2", "vote_again", proposal, "/v1/votes", ballot);
+  const auto call = [&](const char* op) {
+    return as.call("agent-2", op, proposal, "/v1/votes", ballot, {{"vote", ballot.at("vote")}});
+  };
+  count_spooled("agent-2", call("vote"));
+  if (as.chance() < 0.1) call("vote_again");
   if (as.chance() < 0.1) {
     ballot["vote"] = poor ? "approve" : "reject";
-    as.call("agent-2", "vote_otherwise", proposal, "/v1/votes", ballot);
+    call("vote_otherwise");
   }
 }
 
@@ -223,19 +224,32 @@ void load::take(caller& as, std::uint64_t) {
 void load::operate(caller& as, std::uint64_t) {
   const auto proposal = recent(as);
   if (proposal.empty()) return;
-  http::client_request request;
-  const auto which = as.random() % fleet_.coordinators.size();
-  request.to = http::endpoint::parse(fleet_.coordinators[which]->address).value();
-  request.method = "POST";
-  request.target = "/v1/proposals/" + proposal + "/rollback";
-  request.body = R"({"reason": "the operator said so"})";
-  entry made{.who = as.name, .op = "operator_rollback", .subject = proposal, .began = now()};
-  const auto response = http::call_blocking(std::move(request));
-  made.answer = !response                ? "ambiguous"
-                : response->status < 300 ? "done"
-                : response->status < 500 ? "refused"
-                                         : "ambiguous";
-  if (response) made.detail["status"] = response->status;
+  entry made{.who = as.name, .op = "operator_rollback", .subject = proposal};
+  as.ask_coordinator(made, "POST", "/v1/proposals/" + proposal + "/rollback", R"({"reason": "the operator said so"})");
+  record_.add(std::move(made));
+}
+
+/// A person settles dead letters: has one tried again, which ends as it did before, or clears away those of the votes.
+void load::settle_dead(caller& as, std::uint64_t n) {
+  if (n % 3 != 0) return retry_dead(as, n % 3 == 1 ? "learning_loop_completed_queue" : "proposals_for_consensus_queue");
+  const std::string queue = "votes_for_consensus_queue";
+  entry made{.who = as.name, .op = "dlq_purge", .subject = queue};
+  const auto body = as.ask_coordinator(made, "DELETE", "/v1/dlq?queue=" + queue);
+  if (made.answer == "done") made.detail["purged"] = json::parse(body).at("purged");
+  record_.add(std::move(made));
+}
+
+void load::retry_dead(caller& as, const std::string& queue) {
+  entry looked;  // is no call: it changes nothing
+  const auto body = as.ask_coordinator(looked, "GET", "/v1/dlq?queue=" + queue);
+  if (looked.answer != "done") return;
+  const auto list = json::parse(body).at("dlq").as_array();
+  if (list.empty()) return;
+  const auto& dead = list[as.random() % list.size()];
+  entry made{.who = as.name, .op = "dlq_retry", .subject = json::serialize(dead.at("id"))};
+  made.detail["message_id"] = dead.at("message_id");
+  made.detail["queue"] = queue;
+  as.ask_coordinator(made, "POST", "/v1/dlq/" + made.subject + "/retry");
   record_.add(std::move(made));
 }
 
