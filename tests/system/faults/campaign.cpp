@@ -21,8 +21,6 @@ namespace {
 using std::chrono::milliseconds;
 using steady = std::chrono::steady_clock;
 
-constexpr std::chrono::seconds settle_limit{90};
-
 void say(const std::string& text) {
   std::cout << text << std::endl;  // seen while it runs, also in a file
 }
@@ -49,10 +47,10 @@ std::string unsettled(sql_session& admin) {
   return fmt::format("{}: {}", rows.front().text(std::size_t{0}), rows.front().text(std::size_t{1}));
 }
 
-void settle(world& fleet, sql_session& admin, history& record) {
+void settle(world& fleet, sql_session& admin, history& record, std::chrono::seconds limit) {
   const auto began = steady::now();
   std::string left = "nothing asked";
-  const auto deadline = began + settle_limit;
+  const auto deadline = began + limit;
   while (!left.empty() && steady::now() < deadline) {
     left = unsettled(admin);
     std::this_thread::sleep_for(milliseconds(100));
@@ -98,6 +96,14 @@ load_options load_for(const campaign_options& options) {
   return how;
 }
 
+/// How much was asked for, so that invariants/alive.sql knows how much must have come of it.
+void note_load(history& record, const load_options& how) {
+  entry made{.kind = "note", .op = "load"};
+  made.detail["proposal_gap_ms"] = how.proposal_gap.count();
+  made.detail["call_gap_ms"] = how.call_gap.count();
+  record.add(std::move(made));
+}
+
 }  // namespace
 
 std::string suite_folder() {
@@ -118,17 +124,19 @@ void run_in(campaign_result& result, const campaign_options& options) {
   std::map<std::string, int> injected;
   {
     observer watch(fleet, record);
-    load calls(fleet, record, load_for(options));
+    const auto how = load_for(options);
+    load calls(fleet, record, how);
     injector faults({fleet, record, calls, watch});
     watch.phase("idle");
     std::this_thread::sleep_for(options.minutes > 0 ? std::chrono::seconds(20) : std::chrono::seconds(4));
     watch.phase("load");
+    note_load(record, how);
     calls.start();
     std::this_thread::sleep_for(std::chrono::seconds(3));
     inject_all(faults, options);
     calls.stop_calling();
     watch.phase("");
-    settle(fleet, admin, record);
+    settle(fleet, admin, record, options.settle);
     calls.stop();
     skipped = faults.skipped();
     injected = faults.injected();

@@ -1,5 +1,6 @@
 // One run: a fleet, its load, a schedule of faults, and the check at the end.
 #pragma once
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -16,6 +17,7 @@ struct campaign_options {
   std::vector<fault_kind> kinds = every_fault();
   std::string mutation = {};  ///< see world_options
   std::map<std::string, std::string> agent_environment = {};
+  std::chrono::seconds settle{90};  ///< the longest that everything may take to come to rest at the end
 };
 
 struct campaign_result {

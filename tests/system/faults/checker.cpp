@@ -30,11 +30,27 @@ constexpr auto facts_schema = R"(
   create table faults.git_commit (agent text not null, place int not null, proposal_id text not null,
                                   kind text not null check (kind in ('apply', 'revert')));
   create table faults.file (agent text not null, path text not null, content text not null);
-  create table faults.repository (agent text primary key, dirty text not null);
+  create table faults.first_file (agent text not null, path text not null, content text not null);
+  create table faults.repository (agent text primary key, dirty text not null, unmarked int not null);
   create table faults.quarantined (agent text not null, kind text not null, body text not null, reason text not null);
   create table faults.audit_verify (what text primary key, exit_code int not null, report jsonb not null, expected text[] not null);
   select quantumflow.subscribe('learning_loop_completed_queue', 'taker-a');
   select quantumflow.subscribe('learning_loop_completed_queue', 'taker-b');)";
+
+/// Every failed attempt that is put on record, in the transaction that does so: what a daemon logs of it is missing
+/// where the reply to its COMMIT was lost, and the rows themselves are gone as soon as the message is handled.
+constexpr auto charges_schema = R"(
+  create table faults.charged (id bigint generated always as identity, queue_name text not null, consumer_group text not null,
+                               message_id bigint not null, attempts int not null, body text not null, error text);
+  create function faults.note_charge() returns trigger language plpgsql security definer as $$
+  begin
+    insert into faults.charged (queue_name, consumer_group, message_id, attempts, body, error)
+    select q.name, c.consumer_group, new.msg_id, new.attempts, new.body, new.errors -> -1 ->> 'error'
+      from quantumflow.cursor c join quantumflow.queue q using (queue_id) where c.cursor_id = new.cursor_id;
+    return null;
+  end $$;
+  create trigger charged after insert or update of attempts on quantumflow.retry
+    for each row when (new.attempts > 0) execute function faults.note_charge();)";
 
 constexpr std::size_t lines_a_statement = 500;
 
@@ -59,8 +75,9 @@ void load_history(sql_session& admin, const history& record) {
   }
 }
 
-/// The trailers that the executor leaves, newest commit first.
-void load_commits(sql_session& admin, agent_process& agent) {
+/// The trailers that the executor leaves, newest commit first. Returns how many commits have none.
+int load_commits(sql_session& admin, agent_process& agent) {
+  int unmarked = 0;
   const auto log = agent.git(
       "log --format='%(trailers:key=Proposal-Id,valueonly,separator=%x2C)|"
       "%(trailers:key=Reverts-Proposal-Id,valueonly,separator=%x2C)'");
@@ -69,27 +86,44 @@ void load_commits(sql_session& admin, agent_process& agent) {
   for (std::string line; std::getline(lines, line); ++place) {
     const auto bar = line.find('|');
     const auto applied = line.substr(0, bar), reverted = line.substr(bar + 1);
+    if (applied.empty() && reverted.empty()) ++unmarked;
     for (const auto& [proposal, kind] : {std::pair{applied, "apply"}, std::pair{reverted, "revert"}}) {
       if (proposal.empty()) continue;
       admin.query("insert into faults.git_commit values ($1, $2, $3, $4)",
                   postgres::make_params(agent.instance, place, proposal, std::string(kind)));
     }
   }
+  return unmarked;
+}
+
+std::vector<std::string> names_in(const std::string& list) {
+  std::vector<std::string> names;
+  std::istringstream in(list);
+  for (std::string name; std::getline(in, name, '\0');)
+    if (!name.empty()) names.push_back(name);
+  return names;
+}
+
+/// Everything that git knows of, as it is in the work tree and as it was in the first commit, which is the suite's own.
+void load_files(sql_session& admin, agent_process& agent) {
+  for (const auto& path : names_in(agent.git("ls-files -z"))) {
+    admin.query("insert into faults.file values ($1, $2, $3)",
+                postgres::make_params(agent.instance, path, text_of(fs::path(agent.repository) / path)));
+  }
+  const auto first = agent.git("rev-list --max-parents=0 HEAD");
+  for (const auto& path : names_in(agent.git("ls-tree -r -z --name-only " + first))) {
+    auto content = agent.git(fmt::format("show '{}:{}'; printf .", first, path));  // the point keeps its last newline
+    content.pop_back();
+    admin.query("insert into faults.first_file values ($1, $2, $3)",
+                postgres::make_params(agent.instance, path, content));
+  }
 }
 
 void load_repository(sql_session& admin, agent_process& agent) {
-  load_commits(admin, agent);
-  admin.query("insert into faults.repository values ($1, $2)",
-              postgres::make_params(agent.instance, agent.git("status --porcelain")));
-  for (const auto* folder : {"work", "harm"}) {
-    const auto path = fs::path(agent.repository) / folder;
-    if (!fs::exists(path)) continue;
-    for (const auto& each : fs::directory_iterator(path)) {
-      admin.query("insert into faults.file values ($1, $2, $3)",
-                  postgres::make_params(agent.instance, std::string(folder) + "/" + each.path().filename().string(),
-                                        text_of(each.path())));
-    }
-  }
+  const int unmarked = load_commits(admin, agent);
+  admin.query("insert into faults.repository values ($1, $2, $3)",
+              postgres::make_params(agent.instance, agent.git("status --porcelain --ignored"), unmarked));
+  load_files(admin, agent);
 }
 
 void load_quarantine(sql_session& admin, const std::string& agent, const std::string& spool) {
@@ -121,6 +155,7 @@ std::vector<invariant> load_invariants(const std::string& folder) {
 
 void prepare_facts(sql_session& admin) {
   admin.script(facts_schema);
+  admin.script(charges_schema);
 }
 
 void collect_facts(sql_session& admin, world& fleet, const history& record) {

@@ -72,26 +72,7 @@ void observer::record(const std::string& daemon, const std::string& phase, const
   record_.add(std::move(made));
 }
 
-/// A message that is retried has failed; only bad ones may.
-void observer::look_at_retries(sql_session& sql) {
-  try {
-    const auto failed = sql.query(
-        "select t.msg_id, q.name, t.attempts, t.errors::text from quantumflow.retry t join quantumflow.cursor c using "
-        "(cursor_id) join quantumflow.queue q using (queue_id) "
-        "where t.attempts > 0 and not t.body::jsonb ? 'poison' and t.taken_by is null limit 10");
-    for (const auto& row : failed) {
-      entry made{.kind = "note", .op = "attempt_charged", .subject = std::string(row.text(std::size_t{0}))};
-      made.detail["queue"] = row.text(std::size_t{1});
-      made.detail["attempts"] = row.text(std::size_t{2});
-      made.detail["errors"] = row.text(std::size_t{3});
-      record_.add(std::move(made));
-    }
-  } catch (const std::exception&) {  // the database is what is being broken
-  }
-}
-
 void observer::run() {
-  sql_session sql(fleet_.admin_url(), "observer");
   std::map<std::string, reading> before;
   std::string phase_before;
   while (running_) {
@@ -111,7 +92,6 @@ void observer::run() {
       before[name] = after;
     }
     phase_before = phase;
-    if (phase != "outage") look_at_retries(sql);
     for (int i = 0; i < 50 && running_; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
 }

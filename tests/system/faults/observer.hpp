@@ -1,4 +1,4 @@
-// Watches the daemons from outside: what they cost, and whether a message was charged an attempt that it did not cause.
+// Watches the daemons from outside: what they cost.
 #pragma once
 #include <atomic>
 #include <map>
@@ -34,7 +34,6 @@ class observer {
   void run();
   static reading read(pid_t pid, const std::string& log);
   void record(const std::string& daemon, const std::string& phase, const reading& before, const reading& after);
-  void look_at_retries(sql_session& sql);
 
   world& fleet_;
   history& record_;

@@ -121,6 +121,7 @@ void world::make_coordinator(const std::string& name) {
              {"consensus.voting_timeout_ms", "20000"},
              {"guardian.observation_window_seconds", "3"},
              {"guardian.metrics_interval_ms", "1000"},
+             {"guardian.learning_min_samples", "8"},  // so that a short run has a profile to send, too
              {"instances.heartbeat_timeout_ms", "5000"},
              {"queue.rotation_interval_seconds", "5"},
              {"log.level", "info"}});

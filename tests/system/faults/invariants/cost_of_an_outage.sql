@@ -9,4 +9,11 @@ usual as (
 select o.who, format('CPU %s %%, log %s bytes/s, %s descriptors (usual %s), %s KiB (usual %s)', round(o.cpu::numeric, 1),
                      round(o.log_rate::numeric), o.descriptors, u.descriptors, o.rss, u.rss)
   from per_daemon o left join usual u using (who)
- where o.cpu > 5 or o.log_rate > 4000 or o.descriptors > u.descriptors + 20 or o.rss > u.rss + 65536
+ where not coalesce(o.cpu <= 5 and o.log_rate <= 1500 and o.descriptors <= u.descriptors + 20 and o.rss <= u.rss + 65536, false)
+union all
+-- What nobody looked at costs nothing.
+select d.who, format('no sample of it in the outage that began at %s', to_timestamp(b.at))
+  from faults.history b cross join unnest('{coordinator-0,coordinator-1,agent-0,agent-1,agent-2}'::text[]) d(who)
+ where b.kind = 'fault' and b.op = 'quiet_outage' and b.answer = 'begun'
+   and not exists (select from faults.history r where r.kind = 'resource' and r.op = 'outage' and r.who = d.who and r.seq > b.seq
+                      and r.seq < (select min(e.seq) from faults.history e where e.kind = 'recovery' and e.seq > b.seq))

@@ -1,10 +1,14 @@
--- Bad messages, each once, are the dead letters, and nothing else is (1, 10: no attempt is burned by a stop or a crash).
+-- Bad messages, each once, are the dead letters (or were cleared away by a person), and nothing else is; no other message is charged an
+-- attempt (1, 10: none is burned by a stop or a crash).
 select d.message_id::text, format('%s in %s: %s (%s attempts): %s', d.reason, d.queue_name, d.error, d.attempts, left(d.payload::text, 200))
   from quantumflow.list_dlq_messages(null, 100000) d where not d.payload ? 'poison'
 union all
-select h.subject, format('published as message %s, and %s dead letters of it', h.detail ->> 'message_id', count(d.id))
-  from faults.history h left join quantumflow.list_dlq_messages(null, 100000) d on d.message_id = (h.detail ->> 'message_id')::bigint
- where h.kind = 'call' and h.op = 'poison' and h.answer = 'done' group by h.subject, h.detail ->> 'message_id' having count(d.id) <> 1
+select h.subject, format('published as message %s: %s dead letters of it, cleared away %s times', h.detail ->> 'message_id', d.n, p.n)
+  from faults.history h
+  cross join lateral (select count(*) as n from quantumflow.dead_letter d where d.msg_id = (h.detail ->> 'message_id')::bigint) d
+  cross join lateral (select count(*) as n from quantumflow.operator_action a
+                       where a.action = 'purge' and a.message_id = (h.detail ->> 'message_id')::bigint) p
+ where h.kind = 'call' and h.op = 'poison' and h.answer = 'done' and d.n + p.n <> 1
 union all
-select h.subject, format('charged %s attempts in %s: %s', h.detail ->> 'attempts', h.detail ->> 'queue', h.detail ->> 'errors')
-  from faults.history h where h.op = 'attempt_charged'
+select c.message_id::text, format('charged its attempt %s in %s of %s: %s', c.attempts, c.queue_name, c.consumer_group, c.error)
+  from faults.charged c where not quantumflow.payload_of(c.body) ? 'poison'
