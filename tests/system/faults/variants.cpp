@@ -71,6 +71,7 @@ variant_outcome try_variant(const variant& what, std::uint64_t seed) {
   options.kinds = what.faults;
   options.mutation = what.sql;
   options.agent_environment = what.environment;
+  options.settle = std::chrono::seconds(25);  // what a variant breaks may never come to rest
   variant_outcome outcome;
   campaign_result result;
   try {

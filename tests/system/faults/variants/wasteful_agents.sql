@@ -1,0 +1,4 @@
+-- Agents take a fifth of a core and 100 MiB, whatever there is to do.
+-- faults: quiet_outage, calm
+-- environment: POWER_CUT_WASTES=1
+-- caught by: cost_of_an_outage, no_leak
