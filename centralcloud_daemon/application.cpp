@@ -232,6 +232,7 @@ void application::parts::size_workers() {
 
 void application::parts::start_workers() {
   if (!current.core.poll_only) {
+    vitals.show_listen(false);
     supervisor.supervise("waker", [this](async::stop_token stop) { return waker.run(std::move(stop)); });
     supervisor.supervise("waker_proof",
                          [this](async::stop_token stop) { return waker.keep_proving(pool, std::move(stop)); });

@@ -128,8 +128,8 @@ application::application(daemon::service_start start) {
   parts_.reset(new parts{start.on, std::move(start.configured), std::move(effective), std::move(start.log),
                          std::move(start.reload), std::move(sampler)});
   parts_->registry.begin(telemetry::catalogue::source::agent);
-  for (const auto* condition : {"database", "schema", "listen", "workers", "repository"})
-    parts_->health.require(condition);
+  if (!parts_->current.core.poll_only) parts_->vitals.show_listen(false);
+  for (const auto* each : {"database", "schema", "listen", "workers", "repository"}) parts_->health.require(each);
 }
 
 application::~application() = default;
@@ -323,8 +323,8 @@ void application::parts::tell_waking(bool told) {
 
 void application::parts::start_workers() {
   supervisor.supervise("claim", [this](stop_token stop) { return claim.follow_session(std::move(stop)); });
-  supervisor.supervise("execution", [this](stop_token stop) { return flow.run(std::move(stop)); });
-  supervisor.supervise("rollback", [this](stop_token stop) { return rollbacks.run(std::move(stop)); });
+  supervisor.supervise("execution", longest_step(current), flow, &execution::execution_flow::run);
+  supervisor.supervise("rollback", longest_step(current), rollbacks, &execution::rollback_worker::run);
   supervisor.supervise("heartbeat", turn_limit, *this, &parts::heartbeat);
   supervisor.supervise("dispatcher", turn_limit, queue, &proposals::proposal_queue::dispatch);
   supervisor.supervise("watch", turn_limit, watch, &metrics::watch::run);
@@ -332,7 +332,7 @@ void application::parts::start_workers() {
   supervisor.supervise("reporter", turn_limit, reporter, &metrics::reporter::run);
   supervisor.supervise("events", turn_limit, feed, &api::step_feed::run);
   if (votes.mode() == voter_mode::command)
-    supervisor.supervise("voter", [this](stop_token stop) { return votes.run_command(std::move(stop)); });
+    supervisor.supervise("voter", longest_step(current), votes, &voting::voter::run_command);
   health.set("workers", true);
 }
 

@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "common/base/text.hpp"
+#include "singularity_agent/execution/command_executor.hpp"
 
 namespace fleet::agent {
 namespace {
@@ -200,6 +201,14 @@ std::shared_ptr<const config::schema> agent_schema() {
     return schema;
   }();
   return made;
+}
+
+std::chrono::milliseconds longest_step(const agent_settings& settings) {
+  constexpr std::chrono::minutes database{5};
+  const auto turn = execution::command_executor_options{}.lock_timeout;
+  constexpr int commands = 20;  // git's of one change
+  return database + turn + settings.executor.verify_timeout + commands * settings.executor.command_timeout +
+         settings.voter.command_timeout + settings.metrics.timeout;
 }
 
 std::string spool_path_of(const agent_settings& settings) {

@@ -84,6 +84,10 @@ struct agent_settings {
 /// command); names the keys.
 base::result<agent_settings> settings_from(const config::values& all);
 
+/// Within that time a step of an execution, a part of a rollback or a command's vote has ended, whatever it waited for:
+/// the time-outs of all that it may hold, one after the other. A worker that takes longer is stuck.
+std::chrono::milliseconds longest_step(const agent_settings& settings);
+
 /// Where the spool lies ("auto" resolved); empty where there is none.
 std::string spool_path_of(const agent_settings& settings);
 

@@ -31,6 +31,9 @@ awaitable<alert_step> settle(postgres::connection& on, finding what, std::chrono
     sql = "select centralcloud.observe_alert($1, $2, $3, $4, $5::float8::numeric, $6::float8::numeric, $7)";
     args =
         postgres::make_params(what.name, what.subject, what.severity, what.text, what.value, what.bound, after.count());
+  } else if (what.is == verdict::between) {
+    sql = "select centralcloud.hold_alert($1, $2)";
+    args = postgres::make_params(what.name, what.subject);
   } else {
     sql = "select centralcloud.relieve_alert($1, $2, $3)";
     args = postgres::make_params(what.name, what.subject, after.count());
@@ -105,9 +108,9 @@ awaitable<std::vector<delivery_state>> deliveries_of(postgres::connection& on, s
   co_return all;
 }
 
-awaitable<fleet_figures> read_fleet_figures(postgres::connection& on, std::chrono::milliseconds heartbeat_timeout) {
-  auto args = postgres::make_params(heartbeat_timeout.count());
-  const auto answer = co_await on.query("select * from centralcloud.fleet_figures($1)", std::move(args));
+awaitable<fleet_figures> read_fleet_figures(postgres::connection& on, trouble_bounds from) {
+  auto args = postgres::make_params(from.silent.count(), from.forgotten.count());
+  const auto answer = co_await on.query("select * from centralcloud.fleet_figures($1, $2)", std::move(args));
   const auto row = answer.single();
   fleet_figures now;
   now.live_instances = row.get<std::int64_t>("live_instances");

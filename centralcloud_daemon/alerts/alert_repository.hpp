@@ -68,16 +68,15 @@ struct fleet_figures {
   double held_seconds = 0;
   std::string held_by;
 };
-boost::asio::awaitable<fleet_figures> read_fleet_figures(postgres::connection& on,
-                                                         std::chrono::milliseconds heartbeat_timeout);
-
-/// One for each kind of holder, also where it holds none.
-boost::asio::awaitable<std::vector<held_snapshot>> oldest_snapshots(postgres::connection& on);
-
 struct trouble_bounds {
   std::chrono::milliseconds silent{};
   std::chrono::milliseconds forgotten{};  ///< one that was silent for longer is gone
 };
+boost::asio::awaitable<fleet_figures> read_fleet_figures(postgres::connection& on, trouble_bounds from);
+
+/// One for each kind of holder, also where it holds none.
+boost::asio::awaitable<std::vector<held_snapshot>> oldest_snapshots(postgres::connection& on);
+
 boost::asio::awaitable<std::vector<troubled_instance>> troubled_instances(postgres::connection& on,
                                                                           trouble_bounds from);
 

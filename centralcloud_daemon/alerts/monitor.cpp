@@ -57,7 +57,10 @@ awaitable<figures> monitor::sample(postgres::connection& on) {
     queue.readers = each.readers;
     now.queues.push_back(std::move(queue));
   }
-  const auto fleet = co_await read_fleet_figures(on, settings_.heartbeat_timeout);
+  trouble_bounds from;
+  from.silent = settings_.heartbeat_timeout;
+  from.forgotten = settings_.instance_forgotten;
+  const auto fleet = co_await read_fleet_figures(on, from);
   show(fleet);
   now.live_instances = live_instances_ = fleet.live_instances;
   now.silent_instances = fleet.silent_instances;
@@ -65,9 +68,7 @@ awaitable<figures> monitor::sample(postgres::connection& on) {
   now.held_by = fleet.held_by;
   now.snapshots = co_await oldest_snapshots(on);
   for (const auto& each : now.snapshots) show(each);
-  trouble_bounds from;
   from.silent = std::chrono::milliseconds(static_cast<std::int64_t>(settings_.limits.instance_silent_seconds * 1000));
-  from.forgotten = settings_.instance_forgotten;
   now.troubled = co_await troubled_instances(on, from);
   co_return now;
 }

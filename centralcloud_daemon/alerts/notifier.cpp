@@ -40,9 +40,7 @@ awaitable<base::result<void>> run_command(const channel_settings& settings, boos
   spec.stop = stop;
   const auto ended = co_await async::run_process(std::move(spec));
   if (ended.ok()) co_return base::result<void>();
-  const auto said = base::abbreviate(base::trim(ended.standard_error), 500);
-  co_return base::make_error(base::error_kind::unavailable,
-                             fmt::format("alerts.command: {}: {}", ended.describe(), said));
+  co_return base::make_error(base::error_kind::unavailable, "alerts.command: " + ended.failure());
 }
 
 }  // namespace
@@ -103,7 +101,7 @@ awaitable<bool> notifier::deliver_next(async::stop_token stop) {
   }
   how.delivered = outcome.has_value();
   if (!outcome) {
-    how.error = outcome.error().message;
+    how.error = base::tail_of(outcome.error().message, 2000);  // the database takes no malformed text
     if (attempt < max_attempts) {
       const auto pause = async::backoff_delay(pauses(), static_cast<unsigned>(attempt), async::random01());
       how.retry_after = std::chrono::ceil<milliseconds>(pause);

@@ -32,18 +32,24 @@ class judging {
   /// `what.value` and `what.bound` are set.
   void look_at(finding what) {
     if (what.value > what.bound) {
-      standing_.emplace(what.name, what.subject);
       found.push_back(std::move(what));
+      breached_.emplace(found.back().name, found.back().subject);
     } else if (what.value > what.bound * relief) {
-      standing_.emplace(what.name, what.subject);
+      between_.emplace(what.name, what.subject);
     }
   }
-  bool stands(const open_alert& one) const { return standing_.contains({one.name, one.subject}); }
+  /// Nothing more is to be said of one that is breached.
+  std::optional<verdict> of_open(const open_alert& one) const {
+    const std::pair key{one.name, one.subject};
+    if (breached_.contains(key)) return std::nullopt;
+    return between_.contains(key) ? verdict::between : verdict::relieved;
+  }
 
   std::vector<finding> found;
 
  private:
-  std::set<std::pair<std::string, std::string>> standing_;
+  std::set<std::pair<std::string, std::string>> breached_;
+  std::set<std::pair<std::string, std::string>> between_;
 };
 
 finding made(std::string_view name, std::string subject, std::string_view severity) {
@@ -129,11 +135,16 @@ std::vector<finding> judge(const bounds& bound, const figures& now, const std::v
   look_at_fleet(all, bound, now);
   for (const auto& one : open) {
     const bool ours = std::find(of_figures.begin(), of_figures.end(), one.name) != of_figures.end();
-    const bool over = ours ? !all.stands(one) : !lasts(one).value_or(true);
-    if (!over) continue;
-    auto relieved = made(one.name, one.subject, {});
-    relieved.is = verdict::relieved;
-    all.found.push_back(std::move(relieved));
+    std::optional<verdict> now_it_is;
+    if (ours) {
+      now_it_is = all.of_open(one);
+    } else if (!lasts(one).value_or(true)) {
+      now_it_is = verdict::relieved;
+    }
+    if (!now_it_is) continue;
+    auto known = made(one.name, one.subject, {});
+    known.is = *now_it_is;
+    all.found.push_back(std::move(known));
   }
   return std::move(all.found);
 }

@@ -57,7 +57,8 @@ struct open_alert {
 
 enum class verdict {
   breached,
-  relieved  ///< only for alerts that are open
+  between,  ///< its bounds; as the next, only for alerts that are open
+  relieved
 };
 struct finding {
   verdict is = verdict::breached;
@@ -72,8 +73,8 @@ struct finding {
 };
 
 /// A value above its bound is a breach; one at or below four fifths of it relieves an open alert, between the two an
-/// open one stands. What the Guardian raised about a change is relieved when that is over, and never found here;
-/// `executed_without_approval` is a person's to clear.
+/// open one stands, and what counts up to raising or clearing it begins anew. What the Guardian raised about a change
+/// is relieved when that is over, and never found here; `executed_without_approval` is a person's to clear.
 std::vector<finding> judge(const bounds& bound, const figures& now, const std::vector<open_alert>& open);
 
 /// Every name that `judge` may find, and those of the Guardian that are not `<metric>_breach`: what the catalogue of

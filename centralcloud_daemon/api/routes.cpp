@@ -43,15 +43,17 @@ std::int64_t limit_of(const request& from) {
   throw base::failure(base::make_error(kind, std::move(message)));
 }
 
-/// Runs what names a queue or a dead letter: that it does not exist is the caller's mistake, not a defect.
+/// Runs what names a queue or a dead letter: that it does not exist, or cannot be done as things stand, is no defect.
 template <class T>
 awaitable<T> or_not_found(awaitable<T> call) {
   std::optional<base::error> missing;
   try {
     co_return co_await std::move(call);
   } catch (const postgres::sql_error& error) {
-    if (error.sqlstate() != "42704" && error.sqlstate() != "P0002" && error.sqlstate() != "02000") throw;
-    missing = base::make_error(base::error_kind::not_found, error.message());
+    const auto& code = error.sqlstate();
+    const bool in_the_way = code == "55000";  // a retired reader, for example
+    if (!in_the_way && code != "42704" && code != "P0002" && code != "02000") throw;
+    missing = base::make_error(in_the_way ? base::error_kind::conflict : base::error_kind::not_found, error.message());
   }
   throw base::failure(*missing);
 }

@@ -11,6 +11,8 @@ void add_daemon_commands(daemon::command_table& to);
 void add_queue_commands(daemon::command_table& to);
 /// proposals, proposal, rollback, instances, patterns
 void add_fleet_commands(daemon::command_table& to);
+/// profiles, profiles set
+void add_profile_commands(daemon::command_table& to);
 /// alerts, alerts clear, alerts test
 void add_alert_commands(daemon::command_table& to);
 /// enroll

@@ -122,6 +122,7 @@ daemon::command_table make_commands() {
   add_daemon_commands(table);
   add_queue_commands(table);
   add_fleet_commands(table);
+  add_profile_commands(table);
   add_alert_commands(table);
   add_enroll_commands(table);
   add_audit_commands(table);

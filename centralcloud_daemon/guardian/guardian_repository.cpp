@@ -163,4 +163,9 @@ boost::asio::awaitable<messages::safety_profile> add_to_safety_profile(postgres:
   co_return messages::safety_profile::read(messages::reader(json));
 }
 
+boost::asio::awaitable<void> set_safety_profile(postgres::transaction& open, profile_bounds what, std::string actor) {
+  auto args = postgres::make_params(what.agent_type, what.bounds.encode(), what.source, actor);
+  co_await open.query("select centralcloud.set_safety_profile($1, '', $2, $3, $4)", std::move(args));
+}
+
 }  // namespace fleet::central::guardian

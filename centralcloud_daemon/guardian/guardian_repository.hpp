@@ -112,5 +112,7 @@ struct profile_bounds {
 /// For every instance. What else is held of the agent type stays; gives all that is held then.
 boost::asio::awaitable<messages::safety_profile> add_to_safety_profile(postgres::transaction& open,
                                                                        profile_bounds what);
+/// For every instance, in place of all that is held of the agent type.
+boost::asio::awaitable<void> set_safety_profile(postgres::transaction& open, profile_bounds what, std::string actor);
 
 }  // namespace fleet::central::guardian

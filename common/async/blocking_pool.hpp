@@ -14,6 +14,7 @@
 #include <cstddef>
 #include <exception>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <type_traits>
 #include <utility>
@@ -32,18 +33,23 @@ class blocking_pool {
   ~blocking_pool();  ///< runs what waits, and waits for all of it
   /// Drops the calls that have not begun; whoever waits for them waits on. For when the context goes.
   void drop_waiting() { threads_.stop(); }
+  /// From here on calls that end are told to nobody. True: some run, and the pool must outlive them.
+  bool close();
   blocking_pool(const blocking_pool&) = delete;
   blocking_pool& operator=(const blocking_pool&) = delete;
 
   /// The pool of the executor's io_context (4 threads), made at first use, joined when the context is destroyed.
   static blocking_pool& of(const boost::asio::any_io_executor& executor);
+  /// Another one (4 threads), for what may hang for as long as a network is away: name look-ups hold up nothing else.
+  /// Not joined: calls that hang when the context is destroyed are left behind.
+  static blocking_pool& of_lookups(const boost::asio::any_io_executor& executor);
 
   /// Runs `f()` on a thread of the pool; its result or exception comes back on the caller's executor.
   template <class F>
   boost::asio::awaitable<std::invoke_result_t<F&>> run(F f);
 
-  /// The same, but gives up waiting after `limit` (`f` still runs to its end; its result is dropped then,
-  /// together with what `f` holds). Void results come as std::monostate.
+  /// The same, but gives up waiting after `limit`: an `f` that has not begun by then never does, one that has still
+  /// runs to its end, and its result is dropped, together with what `f` holds. Void results come as std::monostate.
   template <class F>
   auto run_for(F f, std::chrono::nanoseconds limit) -> boost::asio::awaitable<std::optional<
       std::conditional_t<std::is_void_v<std::invoke_result_t<F&>>, std::monostate, std::invoke_result_t<F&>>>>;
@@ -52,9 +58,16 @@ class blocking_pool {
   template <class F, class R>
   struct call;
   void take_place();  ///< throws when the pool is full
+  /// Outlives the pool where calls do.
+  struct ledger {
+    std::atomic<std::size_t> unfinished{0};
+    std::mutex ending;  ///< held while a call is told to its context
+    bool closed = false;
+  };
+  static void leave_behind(std::shared_ptr<void> what);
 
   std::size_t max_unfinished_;
-  std::shared_ptr<std::atomic<std::size_t>> unfinished_;
+  std::shared_ptr<ledger> ledger_;
   boost::asio::thread_pool threads_;
 };
 
@@ -85,6 +98,7 @@ struct blocking_pool::call {
   }
 
   F work;
+  std::atomic<bool> given_up{false};
   std::optional<R> value;
   std::exception_ptr failure;
   boost::asio::steady_timer timer;  // touched by the loop's thread only
@@ -100,9 +114,14 @@ auto blocking_pool::run_for(F f, std::chrono::nanoseconds limit) -> boost::asio:
   auto shared = std::make_shared<call<F, value_type>>(executor, std::move(f));
   shared->timer.expires_after(limit < longest_wait ? limit : std::chrono::nanoseconds(longest_wait));
   take_place();
-  boost::asio::post(threads_, [shared, executor, unfinished = unfinished_]() mutable {
-    shared->execute();
-    unfinished->fetch_sub(1);
+  boost::asio::post(threads_, [shared, executor, ledger = ledger_]() mutable {
+    if (!shared->given_up) shared->execute();
+    const std::lock_guard telling(ledger->ending);
+    ledger->unfinished.fetch_sub(1);
+    if (ledger->closed) {
+      leave_behind(std::move(shared));  // its timer belongs to a context that is gone
+      return;
+    }
     auto finished = [shared]() {
       shared->done = true;
       shared->timer.cancel();
@@ -113,7 +132,10 @@ auto blocking_pool::run_for(F f, std::chrono::nanoseconds limit) -> boost::asio:
   while (!shared->done && shared->timer.expiry() > std::chrono::steady_clock::now()) {
     co_await shared->timer.async_wait(boost::asio::as_tuple(boost::asio::use_awaitable));
   }
-  if (!shared->done) co_return std::nullopt;
+  if (!shared->done) {
+    shared->given_up = true;
+    co_return std::nullopt;
+  }
   if (shared->failure) std::rethrow_exception(shared->failure);
   co_return std::move(shared->value);
 }

@@ -25,6 +25,7 @@
 
 #include "common/async/event.hpp"
 #include "common/base/error.hpp"
+#include "common/base/text.hpp"
 
 extern char** environ;  // NOLINT(readability-redundant-declaration)
 
@@ -72,11 +73,16 @@ pipe_ends make_pipe() {
   return {descriptor(ends[0]), descriptor(ends[1])};
 }
 
+bool is_for_children(std::string_view name) {
+  return name != "CREDENTIALS_DIRECTORY" && !(name.starts_with("PGFLOW_") && name.ends_with("_URL"));
+}
+
 std::vector<std::string> merged_environment(const std::map<std::string, std::string>& extra) {
   std::vector<std::string> all;
   for (char** at = environ; at != nullptr && *at != nullptr; ++at) {
     const std::string_view entry(*at);
-    if (extra.find(std::string(entry.substr(0, entry.find('=')))) == extra.end()) all.emplace_back(entry);
+    const auto name = entry.substr(0, entry.find('='));
+    if (is_for_children(name) && extra.find(std::string(name)) == extra.end()) all.emplace_back(entry);
   }
   for (const auto& [name, value] : extra) {
     all.emplace_back(name).append("=").append(value);
@@ -323,6 +329,12 @@ std::string process_result::describe() const {
   if (timed_out) text += ", after its time was over";
   if (stopped) text += ", stopped";
   return text + " (" + std::to_string(duration.count()) + " ms)";
+}
+
+std::string process_result::failure() const {
+  auto said = base::mask_secrets(base::tail_of(standard_error.empty() ? standard_output : standard_error, 1000));
+  std::replace(said.begin(), said.end(), '\n', ' ');
+  return said.empty() ? describe() : describe() + ": " + said;
 }
 
 }  // namespace fleet::async

@@ -89,6 +89,17 @@ masked_part visible_before_secret(std::string_view text) {
   return {text.size(), 0};
 }
 
+/// Bytes of the character at the beginning of `text` if it steers a terminal; 0 where it is another one.
+std::size_t steering_length(std::string_view text) {
+  const auto byte = [&](std::size_t at) { return at < text.size() ? static_cast<unsigned char>(text[at]) : 0U; };
+  if (byte(0) < 0x20 || byte(0) == 0x7F) return 1;
+  if (byte(0) == 0xC2 && byte(1) >= 0x80 && byte(1) < 0xA0) return 2;  // C1 controls
+  if (byte(0) != 0xE2) return 0;
+  // Marks, embeddings, overrides and isolates of direction: U+200E, U+200F, U+202A-U+202E, U+2066-U+2069.
+  if (byte(1) == 0x80 && (byte(2) == 0x8E || byte(2) == 0x8F || (byte(2) >= 0xAA && byte(2) <= 0xAE))) return 3;
+  return byte(1) == 0x81 && byte(2) >= 0xA6 && byte(2) <= 0xA9 ? 3 : 0;
+}
+
 }  // namespace
 
 bool is_valid_utf8(std::string_view text) {
@@ -108,6 +119,17 @@ bool has_control_characters(std::string_view text) {
     if (byte == 0xC2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xA0) return true;
   }
   return false;
+}
+
+std::string printable(std::string_view text) {
+  std::string clean;
+  clean.reserve(text.size());
+  for (std::size_t i = 0; i < text.size();) {
+    const auto length = steering_length(text.substr(i));
+    clean += length == 0 ? text[i] : '?';
+    i += std::max<std::size_t>(length, 1);
+  }
+  return clean;
 }
 
 bool is_valid_id(std::string_view text) {
@@ -138,6 +160,25 @@ std::string abbreviate(std::string_view text, std::size_t max_bytes) {
 }
 
 // By hand: std::regex recurses for each character, so that a long text would end the process.
+std::string tail_of(std::string_view text, std::size_t max_bytes) {
+  text = trim(text);
+  const bool cut = text.size() > max_bytes;
+  if (cut) {
+    text.remove_prefix(text.size() - max_bytes);
+    const auto line = text.find('\n');
+    if (line != std::string_view::npos && line < text.size() / 2) text.remove_prefix(line + 1);
+    while (!text.empty() && (static_cast<unsigned char>(text.front()) & 0xC0U) == 0x80U) text.remove_prefix(1);
+  }
+  std::string tail(text);
+  const bool utf8 = is_valid_utf8(tail);
+  for (auto& c : tail) {
+    const auto byte = static_cast<unsigned char>(c);
+    if ((byte < 0x20 && c != '\n') || byte == 0x7f) c = ' ';
+    if (byte >= 0x80 && !utf8) c = '?';
+  }
+  return cut ? "… " + tail : tail;
+}
+
 std::string mask_secrets(std::string_view text) {
   std::string out;
   out.reserve(text.size());

@@ -37,7 +37,7 @@ std::size_t count(const std::vector<finding>& all, grade of) {
 std::string on_one_line(std::string text) {
   for (char& c : text)
     if (static_cast<unsigned char>(c) < 0x20) c = ' ';
-  return base::mask_secrets(text);
+  return base::mask_secrets(base::printable(text));
 }
 
 void print_text(std::ostream& out, const std::vector<finding>& all) {

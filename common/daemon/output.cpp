@@ -6,6 +6,7 @@
 #include <ostream>
 
 #include "common/base/json.hpp"
+#include "common/base/text.hpp"
 
 namespace fleet::daemon {
 namespace {
@@ -21,20 +22,11 @@ const json::value* look_up(const json::object& row, std::string_view key) {
 }
 
 /// A value from somewhere else must not steer the terminal.
-std::string printable(std::string_view text) {
-  std::string clean(text);
-  for (char& c : clean) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte == 0x7F) c = '?';
-  }
-  return clean;
-}
-
 std::string cell(const json::value* value) {
   if (value == nullptr || value->is_null()) return "-";
-  if (value->is_string()) return printable(std::string_view(value->get_string()));
+  if (value->is_string()) return base::printable(std::string_view(value->get_string()));
   if (value->is_double()) return fmt::format("{:g}", value->get_double());
-  return printable(base::write_json(*value));
+  return base::printable(base::write_json(*value));
 }
 
 /// Characters, not bytes, so that columns stay aligned.

@@ -60,8 +60,10 @@ bool constant_time_equal(std::string_view a, std::string_view b) {
 }
 
 std::optional<response> check_access(const request& what, const std::string& token, bool local) {
-  if (local || !is_changing(what.method)) return std::nullopt;
+  if (local) return std::nullopt;
+  const auto changing = is_changing(what.method);
   if (!token.empty()) {
+    if (!changing) return std::nullopt;
     constexpr std::string_view scheme = "Bearer ";
     const auto given = what.header("authorization");
     const bool good =
@@ -72,9 +74,12 @@ std::optional<response> check_access(const request& what, const std::string& tok
   }
   const auto host = what.header("host");
   const auto origin = what.header("origin");
-  if (is_loopback_host(host) && (origin.empty() || origin == "http://" + host)) return std::nullopt;
+  const auto own_host = is_loopback_host(host) || (host.empty() && !changing);  // every browser sends one
+  const auto own_page = !changing || origin.empty() || origin == "http://" + host;
+  if (own_host && own_page) return std::nullopt;
   return problem(403, "refused",
-                 "without a configured token, changes are taken from this machine's own pages and tools only");
+                 "without a configured token, only this machine's own pages and tools are answered: those that ask for "
+                 "127.0.0.1, [::1] or localhost");
 }
 
 }  // namespace fleet::http

@@ -24,25 +24,79 @@ using namespace std::chrono_literals;
 
 constexpr auto as_values = asio::as_tuple(asio::use_awaitable);
 
-/// What came in: a request, or the status it is refused with, or (both empty) nothing that can be answered.
+/// What came in: a request, or the refusal of one that was not read to its end, or (both empty) nothing that can be
+/// answered.
 struct inbound {
   std::optional<wire::request<wire::string_body>> message;
-  unsigned refused = 0;
-  std::string detail;
+  std::optional<response> refused;
+  request head;  ///< of the refused one, as far as it was read
+  std::string route = "none";
 };
 
 void refuse(inbound& in, beast::error_code ec, const limits& bounds) {
   if (ec == wire::error::body_limit) {
-    in.refused = 413;
-    in.detail = "the body has more than " + std::to_string(bounds.max_body_bytes) + " bytes";
+    in.refused = problem(413, "", "the body has more than " + std::to_string(bounds.max_body_bytes) + " bytes");
   } else if (ec == wire::error::header_limit || ec == wire::error::buffer_overflow) {
-    in.refused = 431;
-    in.detail = "the header has more than " + std::to_string(bounds.max_header_bytes) + " bytes";
+    in.refused = problem(431, "", "the header has more than " + std::to_string(bounds.max_header_bytes) + " bytes");
   } else if (ec.category() == make_error_code(wire::error::bad_method).category() && ec != wire::error::end_of_stream &&
              ec != wire::error::partial_message) {
-    in.refused = 400;
-    in.detail = "not an HTTP request: " + ec.message();
+    in.refused = problem(400, "", "not an HTTP request: " + ec.message());
   }
+}
+
+std::string lower(beast::string_view text) {
+  std::string copy(text);
+  for (char& c : copy)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  return copy;
+}
+
+bool read_query(std::string_view text, request& into) {
+  if (text.empty()) return true;
+  for (const auto& pair : base::split(text, '&')) {
+    const auto equals = pair.find('=');
+    auto name = percent_decode(pair.substr(0, equals), true);
+    auto value = percent_decode(equals == std::string::npos ? "" : std::string_view(pair).substr(equals + 1), true);
+    if (!name || !value) return false;
+    if (!name->empty()) into.query.emplace_back(std::move(*name), std::move(*value));
+  }
+  return true;
+}
+
+/// All but the body. False: the target is malformed.
+bool read_head(const wire::request<wire::string_body>& message, request& into) {
+  into.method = std::string(message.method_string());
+  into.target = std::string(message.target());
+  const auto mark = into.target.find('?');
+  into.path = into.target.substr(0, mark);
+  if (into.path.empty() || into.path.front() != '/') return false;
+  for (const auto& header : message) {
+    auto& value = into.headers[lower(header.name_string())];
+    if (!value.empty()) value += ", ";
+    value += std::string_view(header.value().data(), header.value().size());
+  }
+  return mark == std::string::npos || read_query(std::string_view(into.target).substr(mark + 1), into);
+}
+
+/// Why a request is not for a handler: no such path, no such method there, not permitted.
+std::optional<response> refusal_of(const session_state& state, bool local, const router::match& found,
+                                   const request& what) {
+  if (found.call == nullptr) {
+    if (found.allow.empty()) return problem(404, "not_found", "nothing is at this path");
+    auto refusal = problem(405, "method_not_allowed", "this path has " + found.allow);
+    refusal.headers.emplace_back("Allow", found.allow);
+    return refusal;
+  }
+  return check_access(what, state.options.bearer_token, local);
+}
+
+/// Nobody fills the memory with bodies of requests that are refused anyway.
+void refuse_before_body(const session_state& state, const connection& peer,
+                        const wire::request<wire::string_body>& message, inbound& in) {
+  if (!read_head(message, in.head)) return;
+  const auto found = state.routes.find(in.head.method, in.head.path);
+  if (!found.pattern.empty()) in.route = found.pattern;
+  in.refused = refusal_of(state, peer.local, found, in.head);
 }
 
 asio::awaitable<inbound> read_request(session_state& state, connection& peer, beast::flat_buffer& buffer) {
@@ -68,6 +122,8 @@ asio::awaitable<inbound> read_request(session_state& state, connection& peer, be
     refuse(in, header_ec, bounds);
     co_return in;
   }
+  if (!parser.is_done()) refuse_before_body(state, peer, parser.get(), in);
+  if (in.refused) co_return in;
   if (beast::iequals(parser.get()[wire::field::expect], "100-continue")) {
     const std::string go_on = "HTTP/1.1 100 Continue\r\n\r\n";
     const auto text = asio::buffer(go_on);
@@ -81,41 +137,6 @@ asio::awaitable<inbound> read_request(session_state& state, connection& peer, be
   }
   in.message = parser.release();
   co_return in;
-}
-
-std::string lower(beast::string_view text) {
-  std::string copy(text);
-  for (char& c : copy)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  return copy;
-}
-
-bool read_query(std::string_view text, request& into) {
-  if (text.empty()) return true;
-  for (const auto& pair : base::split(text, '&')) {
-    const auto equals = pair.find('=');
-    auto name = percent_decode(pair.substr(0, equals), true);
-    auto value = percent_decode(equals == std::string::npos ? "" : std::string_view(pair).substr(equals + 1), true);
-    if (!name || !value) return false;
-    if (!name->empty()) into.query.emplace_back(std::move(*name), std::move(*value));
-  }
-  return true;
-}
-
-/// False: the target is malformed.
-bool to_request(wire::request<wire::string_body>& message, request& into) {
-  into.method = std::string(message.method_string());
-  into.target = std::string(message.target());
-  const auto mark = into.target.find('?');
-  into.path = into.target.substr(0, mark);
-  if (into.path.empty() || into.path.front() != '/') return false;
-  for (const auto& header : message) {
-    auto& value = into.headers[lower(header.name_string())];
-    if (!value.empty()) value += ", ";
-    value += std::string_view(header.value().data(), header.value().size());
-  }
-  into.body = std::move(message.body());
-  return mark == std::string::npos || read_query(std::string_view(into.target).substr(mark + 1), into);
 }
 
 /// Runs the handler and turns whatever it throws into a problem; never throws itself, as the race with the timer needs.
@@ -136,13 +157,7 @@ asio::awaitable<response> run_handler(std::shared_ptr<session_state> state, cons
 }
 
 asio::awaitable<response> answer(std::shared_ptr<session_state> state, bool local, router::match found, request what) {
-  if (found.call == nullptr) {
-    if (found.allow.empty()) co_return problem(404, "not_found", "nothing is at this path");
-    auto refusal = problem(405, "method_not_allowed", "this path has " + found.allow);
-    refusal.headers.emplace_back("Allow", found.allow);
-    co_return refusal;
-  }
-  if (auto refusal = check_access(what, state->options.bearer_token, local)) co_return std::move(*refusal);
+  if (auto refusal = refusal_of(*state, local, found, what)) co_return std::move(*refusal);
   asio::steady_timer limit(state->executor);
   limit.expires_after(state->options.bounds.handler_timeout);
   auto work = run_handler(state, found.call, std::move(what));
@@ -256,20 +271,21 @@ void count_request(session_state& state, const request& what, const std::string&
 asio::awaitable<bool> exchange(std::shared_ptr<session_state> state, std::shared_ptr<connection> peer,
                                beast::flat_buffer& buffer) {
   auto in = co_await read_request(*state, *peer, buffer);
+  const auto since = std::chrono::steady_clock::now();
   reply_terms terms;
-  if (in.refused != 0) {
-    auto refusal = problem(in.refused, "", in.detail);
-    const bool sent = co_await send(*state, *peer, terms, std::move(refusal));
+  if (in.refused) {
+    count_request(*state, in.head, in.route, in.refused->status, since);
+    const bool sent = co_await send(*state, *peer, terms, std::move(*in.refused));
     if (sent) co_await linger(*peer);
     co_return false;
   }
   if (!in.message || state->stopped) co_return false;
-  const auto since = std::chrono::steady_clock::now();
   terms.version = in.message->version();
   terms.head = in.message->method() == wire::verb::head;
   const bool wants_more = in.message->keep_alive();
   request what;
-  const bool good = to_request(*in.message, what);
+  const bool good = read_head(*in.message, what);
+  what.body = std::move(in.message->body());
   auto found = state->routes.find(what.method, what.path);
   const auto route = found.pattern.empty() ? std::string("none") : found.pattern;
   what.parameters = found.parameters;
@@ -303,7 +319,8 @@ void close(connection& peer) {
 
 asio::awaitable<void> serve(std::shared_ptr<session_state> state, std::shared_ptr<connection> peer) {
   try {
-    beast::flat_buffer buffer;
+    // Holds a header, or what of a body waits to be parsed: a chunk's line or trailers without end must not grow it.
+    beast::flat_buffer buffer(state->options.bounds.max_header_bytes + 64U * 1024);
     bool more = true;
     while (more && !state->draining && !state->stopped) more = co_await exchange(state, peer, buffer);
   } catch (const std::exception& failed) {
@@ -316,6 +333,7 @@ asio::awaitable<void> serve(std::shared_ptr<session_state> state, std::shared_pt
 
 asio::awaitable<void> reject(std::shared_ptr<session_state> state, std::shared_ptr<connection> peer) {
   auto refusal = problem(503, "unavailable", "too many connections");
+  count_request(*state, {}, "none", refusal.status, std::chrono::steady_clock::now());
   peer->stream.expires_after(1s);
   reply_terms terms;
   const bool sent = co_await send(*state, *peer, terms, std::move(refusal));

@@ -48,7 +48,7 @@ class connect_driver {
       : wire_(on),
         info_(how),
         machine_(info_.hosts()),
-        pool_(async::blocking_pool::of(on.executor())),
+        pool_(async::blocking_pool::of_lookups(on.executor())),
         // However the hosts' times are spent, and with target_session_attrs=prefer-standby libpq goes round twice.
         latest_(steady::now() + info_.host_timeout() * static_cast<int>(2 * info_.hosts())) {}
 

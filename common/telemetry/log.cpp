@@ -124,6 +124,25 @@ std::string to_text(const field::value_type& value) {
   return quoted(to_safe(std::get<std::string>(value)));
 }
 
+/// JSON leaves U+007F and U+0080-U+009F as they are, and terminals take some of them for commands.
+std::string with_escaped_high_controls(std::string line) {
+  if (!base::has_control_characters(line)) return line;
+  std::string clean;
+  for (std::size_t at = 0; at < line.size(); ++at) {
+    const auto byte = static_cast<unsigned char>(line[at]);
+    const auto next = at + 1 < line.size() ? static_cast<unsigned char>(line[at + 1]) : 0U;
+    if (byte == 0x7F) {
+      clean += "\\u007f";
+    } else if (byte == 0xC2 && next < 0xA0) {
+      clean += fmt::format("\\u{:04x}", next);
+      ++at;
+    } else {
+      clean += line[at];
+    }
+  }
+  return clean;
+}
+
 base::timestamp now() {
   return base::system_clock().now();
 }
@@ -152,7 +171,7 @@ std::string json_line(const record& what) {
     }
     line.emplace(to_utf8(one.key), std::move(value));
   }
-  return boost::json::serialize(line);
+  return with_escaped_high_controls(boost::json::serialize(line));
 }
 
 std::string text_line(const record& what, bool with_time) {
@@ -162,9 +181,12 @@ std::string text_line(const record& what, bool with_time) {
   for (const auto& one : what.with) {
     if (is_left_out(one)) continue;
     line += fmt::format(" {}={}", escaped_controls(to_utf8(one.key)), to_text(one.value));
-    if (line.size() > max_line_bytes) return base::abbreviate(line, max_line_bytes);
+    if (line.size() > max_line_bytes) {
+      line = base::abbreviate(line, max_line_bytes);
+      break;
+    }
   }
-  return line;
+  return with_escaped_high_controls(std::move(line));
 }
 
 /// systemd names the stream that it made; one that was redirected since is another.

@@ -64,7 +64,6 @@ vitals::vitals(metrics& registry, daemon_prefix prefix, const std::string& versi
       open_fds_(registry.gauge_of("process_open_fds")),
       max_fds_(registry.gauge_of("process_max_fds")),
       start_time_(registry.gauge_of("process_start_time_seconds")),
-      listen_up_(registry.gauge_of("quantumflow_listen_up")),
       reconnects_(registry.counter_of("quantumflow_listen_reconnects_total")) {
   const labels with{{"version", version}};
   const auto info = prefix == daemon_prefix::singularity ? registry.gauge_of("singularity_build_info", with)
@@ -103,7 +102,7 @@ void vitals::show_pool(const pool_figures& now) {
 }
 
 void vitals::show_listen(bool up) {
-  listen_up_.set(up ? 1 : 0);
+  registry_.gauge_of("quantumflow_listen_up").set(up ? 1 : 0);
   if (listening_ && !up) reconnects_.increment();
   listening_ = up;
 }

@@ -25,7 +25,7 @@ class vitals {
   /// Before a scrape: some reads of /proc, no more.
   void refresh(const health_state& health);
   void show_pool(const pool_figures& now);
-  /// LISTEN works, or was lost.
+  /// LISTEN works, or was lost. Not called where the daemon is told to poll: then there is no such gauge, and no alert.
   void show_listen(bool up);
 
  private:
@@ -35,7 +35,6 @@ class vitals {
   gauge ready_;
   counter cpu_;
   gauge resident_, virtual_, open_fds_, max_fds_, start_time_;
-  gauge listen_up_;
   counter reconnects_;
   bool listening_ = false;
 };

@@ -27,8 +27,10 @@ expect_state() {
 }
 
 show_votes() {
-  coordinator_story | jq -r '.votes[]? | "\(.instance_id): \(.vote), confidence \(.confidence) - \(.reason // "")"' |
-    while read -r line; do note "${line:0:110}"; done
+  local votes
+  votes=$(coordinator_story | jq -r '.vote_list[] | "\(.instance_id): \(.vote), confidence \(.confidence) - \(.reason // "")"')
+  [[ $(wc -l <<< "$votes") -eq 3 ]] || fail "three instances should have voted on $story_id; the votes: $votes"
+  while read -r line; do note "${line:0:110}"; done <<< "$votes"
 }
 
 measured() { deploy/quickstart/measure.sh "$home/$1/repo" | jq -r '"\(.success_rate * 100 | round) % answered, p95 \(.latency_p95_ms) ms"'; }

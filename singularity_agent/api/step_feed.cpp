@@ -1,7 +1,5 @@
 #include "singularity_agent/api/step_feed.hpp"
 
-#include <optional>
-
 #include "common/base/json.hpp"
 #include "singularity_agent/database.hpp"
 
@@ -18,15 +16,14 @@ step_feed::step_feed(postgres::pool& connections, const proposals::proposal_repo
     : connections_(connections), repository_(repository), hub_(hub), wake_(wake) {}
 
 boost::asio::awaitable<void> step_feed::run(async::stop_token stop, std::function<void()> turned) {
-  std::optional<std::string> since;
   while (!stop.soft_requested()) {
     if (turned) turned();
     if (hub_.subscribers() == 0) {
-      since.reset();
+      since_.reset();
     } else {
       auto connection = co_await connections_.acquire(connection_wait);
-      auto page = co_await repository_.steps_since(*connection, since);
-      since = std::move(page.next_since);
+      auto page = co_await repository_.steps_since(*connection, since_);
+      since_ = std::move(page.next_since);
       for (const auto& step : page.steps) hub_.publish("step", base::write_json(step));
     }
     co_await wake_.steps.wait_for(look_again, stop);

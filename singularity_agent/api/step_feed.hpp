@@ -2,6 +2,8 @@
 #pragma once
 #include <boost/asio/awaitable.hpp>
 #include <functional>
+#include <optional>
+#include <string>
 
 #include "common/async/stop.hpp"
 #include "common/http/event_stream.hpp"
@@ -25,6 +27,7 @@ class step_feed {
   const proposals::proposal_repository& repository_;
   http::event_hub& hub_;
   wake_ups& wake_;
+  std::optional<std::string> since_;  ///< survives a run that the database's absence ended: no step is left out then
 };
 
 }  // namespace fleet::agent::api

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "common/base/json.hpp"
+#include "common/base/text.hpp"
 #include "singularity_agent/execution/journal_detail.hpp"
 
 namespace fleet::agent::cli {
@@ -49,7 +50,7 @@ std::size_t print_steps(std::ostream& out, const boost::json::object& story, std
     }
     const auto before = text_of(step, "from");
     out << fmt::format("{}  {}{}  {}\n", time_of_day(text_of(step, "at")), before.empty() ? "" : before + " → ",
-                       text_of(step, "to"), text_of(step, "cause"));
+                       text_of(step, "to"), base::printable(text_of(step, "cause")));
   }
   out.flush();
   return history.size();

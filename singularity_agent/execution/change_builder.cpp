@@ -73,7 +73,7 @@ asio::awaitable<base::result<void>> change_builder::apply_patch(std::string patc
   auto answer = co_await in_.git().run(std::move(apply));
   if (!answer) co_return answer.error();
   if (answer->exit_code == 0) co_return base::result<void>();
-  const auto why = tail_of(answer->complaint, 1000);
+  const auto why = base::tail_of(answer->complaint, 1000);
   // Exit 1: understood, and does not fit; anything else: not understood.
   if (answer->exit_code == 1)
     co_return base::make_error(base::error_kind::conflict, "the patch does not apply: " + why);
@@ -161,7 +161,7 @@ asio::awaitable<base::result<void>> change_builder::write_files(messages::git_ch
   if (!answer) co_return answer.error();
   if (answer->exit_code != 0)
     co_return base::make_error(base::error_kind::conflict,
-                               "the files do not fit in the repository: " + tail_of(answer->complaint, 1000));
+                               "the files do not fit in the repository: " + base::tail_of(answer->complaint, 1000));
   co_return base::result<void>();
 }
 
@@ -183,7 +183,7 @@ asio::awaitable<base::result<std::string>> change_builder::merged_tree(three_way
   const auto files = parse_unmerged(*output);
   if (answer->exit_code != 1 || files.empty())
     co_return base::make_error(base::error_kind::internal,
-                               "git could not merge: " + tail_of(answer->complaint + answer->output, 1000));
+                               "git could not merge: " + base::tail_of(answer->complaint + answer->output, 1000));
   co_return base::make_error(base::error_kind::conflict,
                              "later changes touch the same lines of: " + list_some(files, 20));
 }

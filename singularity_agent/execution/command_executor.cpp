@@ -19,7 +19,7 @@ base::error failed(const char* action, const async::process_result& ended) {
                     : ended.stopped ? base::error_kind::cancelled
                     : cut_off       ? base::error_kind::unavailable
                                     : base::error_kind::conflict;
-  return base::make_error(kind, fmt::format("the command failed to {}: {}", action, failure_of(ended)));
+  return base::make_error(kind, fmt::format("the command failed to {}: {}", action, ended.failure()));
 }
 
 }  // namespace

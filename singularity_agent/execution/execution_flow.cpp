@@ -68,15 +68,19 @@ execution_flow::execution_flow(postgres::pool& connections, executor& by, metric
       log_(std::move(log)),
       options_(options) {}
 
-boost::asio::awaitable<void> execution_flow::run(async::stop_token stop) {
+boost::asio::awaitable<void> execution_flow::run(async::stop_token stop, std::function<void()> turned) {
+  turned_ = std::move(turned);
   while (!stop.soft_requested()) {
+    turned_();
     const auto executed = co_await execute_next(stop);
     if (!executed) co_await wake_.execution.wait_for(look_again, stop);
   }
 }
 
-boost::asio::awaitable<bool> execution_flow::wait_released(base::proposal_id proposal, async::stop_token stop) {
+boost::asio::awaitable<bool> execution_flow::wait_released(base::proposal_id proposal, async::stop_token stop,
+                                                           std::function<void()> turned) {
   while (in_hand_ == proposal) {
+    turned();
     if (stop.soft_requested()) co_return false;
     co_await released_.wait_for(look_again, stop);
   }
@@ -125,6 +129,7 @@ boost::asio::awaitable<void> execution_flow::execute(work& on) {
 }
 
 boost::asio::awaitable<execution_flow::go_on> execution_flow::begin(work& on, journal_step step) {
+  turned_();
   auto connection = co_await connections_.acquire(connection_wait);
   const auto permit = co_await repository_.begin_step(*connection, on.id, step);
   if (permit == step_permit::go) co_return go_on::yes;

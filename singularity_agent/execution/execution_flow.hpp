@@ -40,13 +40,15 @@ class execution_flow {
                  const metrics::sample_repository& samples, const execution_repository& repository, wake_ups& wake,
                  telemetry::logger log, flow_options options);
 
-  /// Executes what is approved, in the order of the decisions, until a soft stop. Supervise it.
-  boost::asio::awaitable<void> run(async::stop_token stop);
+  /// Executes what is approved, in the order of the decisions, until a soft stop. Supervise it: `turned` is called
+  /// before each step.
+  boost::asio::awaitable<void> run(async::stop_token stop, std::function<void()> turned);
   /// One of it: false where none waits.
   boost::asio::awaitable<bool> execute_next(async::stop_token stop = {});
 
-  /// Waits until this proposal is in nobody's hand here. False: a soft stop.
-  boost::asio::awaitable<bool> wait_released(base::proposal_id proposal, async::stop_token stop);
+  /// Waits until this proposal is in nobody's hand here, and calls `turned` every few seconds. False: a soft stop.
+  boost::asio::awaitable<bool> wait_released(base::proposal_id proposal, async::stop_token stop,
+                                             std::function<void()> turned);
 
  private:
   struct work;
@@ -75,6 +77,7 @@ class execution_flow {
   wake_ups& wake_;
   telemetry::logger log_;
   flow_options options_;
+  std::function<void()> turned_ = [] {};
   base::proposal_id in_hand_;
   async::event released_;
 };

@@ -61,7 +61,7 @@ awaitable<finding> check_repository(opened& at) {
   const auto lines = base::split(answer->output, '\n');
   if (answer->exit_code != 0 || lines.size() < 2)
     co_return base::failed("repository",
-                           fmt::format("{} is no git work tree: {}", name, tail_of(answer->complaint, 300)),
+                           fmt::format("{} is no git work tree: {}", name, base::tail_of(answer->complaint, 300)),
                            advice_for(answer->complaint, at.root));
   if (fs::path(lines[0]) != real)
     co_return base::failed("repository", fmt::format("{} is not the top of its work tree, which is {}", name, lines[0]),

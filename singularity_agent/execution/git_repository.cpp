@@ -55,7 +55,7 @@ asio::awaitable<base::result<void>> git_repository::locate() {
   if (!answer) co_return answer.error();
   const auto lines = base::split(answer->output, '\n');
   if (answer->exit_code != 0 || lines.size() < 2)
-    co_return refuse("is no git work tree: " + tail_of(answer->complaint, 500));
+    co_return refuse("is no git work tree: " + base::tail_of(answer->complaint, 500));
   // In a directory inside somebody's larger repository a commit would take in what the operator never meant to hand
   // over.
   if (fs::path(lines[0]) != real) co_return refuse("is not the top of its work tree, which is " + lines[0]);
@@ -224,7 +224,7 @@ asio::awaitable<base::result<void>> git_repository::move_marked(std::string mark
     done = answer.error();
   } else if (answer->exit_code != 0) {
     done = base::make_error(base::error_kind::conflict,
-                            fmt::format("git did not move the work tree: {}", tail_of(answer->complaint, 1000)));
+                            fmt::format("git did not move the work tree: {}", base::tail_of(answer->complaint, 1000)));
   } else {
     done = co_await forget(mark);
   }

@@ -88,9 +88,9 @@ boost::asio::awaitable<base::result<std::string>> git_runner::output(git_call ca
   auto answer = co_await run(std::move(call));
   if (!answer) co_return answer.error();
   if (answer->exit_code != 0)
-    co_return base::make_error(
-        base::error_kind::internal,
-        fmt::format("git {} failed with exit code {}: {}", doing, answer->exit_code, tail_of(answer->complaint, 1000)));
+    co_return base::make_error(base::error_kind::internal,
+                               fmt::format("git {} failed with exit code {}: {}", doing, answer->exit_code,
+                                           base::tail_of(answer->complaint, 1000)));
   co_return std::move(answer->output);
 }
 

@@ -47,7 +47,7 @@ boost::asio::awaitable<step_result> run_step_command(planned_step step, rollback
   if (!ended)
     done.detail = ended.error().message;
   else
-    done.detail = ended->ok() ? tail_of(ended->standard_output, 1000) : failure_of(*ended);
+    done.detail = ended->ok() ? base::tail_of(ended->standard_output, 1000) : ended->failure();
   co_return done;
 }
 
@@ -109,6 +109,7 @@ boost::asio::awaitable<std::vector<step_result>> run_rollback(executor& by, std:
   std::vector<step_result> results;
   bool revert_failed = false;
   for (const auto& step : steps) {
+    context.before_step();
     const auto start = std::chrono::steady_clock::now();
     step_result done;
     if (revert_failed) {

@@ -2,6 +2,7 @@
 #pragma once
 #include <boost/asio/awaitable.hpp>
 #include <chrono>
+#include <functional>
 #include <map>
 #include <string>
 #include <string_view>
@@ -52,6 +53,7 @@ struct rollback_context {
   std::string reason;
   std::string working_directory;  ///< of the commands; empty: the agent's own
   std::chrono::milliseconds command_timeout{60'000};
+  std::function<void()> before_step = [] {};
 };
 
 /// Runs the steps in order. When the revert fails the steps after it are skipped (restarting on the bad change helps

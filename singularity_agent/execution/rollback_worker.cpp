@@ -58,8 +58,10 @@ rollback_worker::rollback_worker(postgres::pool& connections, executor& by, exec
       log_(std::move(log)),
       options_(std::move(options)) {}
 
-boost::asio::awaitable<void> rollback_worker::run(async::stop_token stop) {
+boost::asio::awaitable<void> rollback_worker::run(async::stop_token stop, std::function<void()> turned) {
+  turned_ = std::move(turned);
   while (!stop.soft_requested()) {
+    turned_();
     const auto worked = co_await roll_back_next(stop);
     if (!worked) co_await wake_.rollback.wait_for(look_again, stop);
   }
@@ -82,7 +84,7 @@ boost::asio::awaitable<bool> rollback_worker::roll_back_next(async::stop_token s
   on.agent_type = text_of(proposal, "agent_type");
   on.status = text_of(proposal, "status");
   on.trace_id = base::trace_id_of(messages::read_trace(proposal));
-  const auto released = co_await flow_.wait_released(on.proposal, stop);
+  const auto released = co_await flow_.wait_released(on.proposal, stop, turned_);
   if (!released) co_return false;
   bool wanted = false;
   {
@@ -91,6 +93,7 @@ boost::asio::awaitable<bool> rollback_worker::roll_back_next(async::stop_token s
   }
   if (!wanted) co_return true;
   wake_.step_taken();
+  turned_();
   const auto reversed = co_await reverse(on);
   if (reversed == reversal::postponed) {
     co_await postpone(on);
@@ -125,8 +128,10 @@ boost::asio::awaitable<void> rollback_worker::run_steps(work& on) {
   context.reason = on.reason;
   context.working_directory = options_.working_directory;
   context.command_timeout = options_.command_timeout;
+  context.before_step = turned_;
   auto planned = plan_rollback(strategy_steps(on.trigger), options_.commands);
   on.steps = co_await run_rollback(executor_, std::move(planned), std::move(context));
+  turned_();
   const auto verified = co_await executor_.verify(on.proposal);
   const auto why = verification_failure(verified);
   step_result verify_step;

@@ -2,6 +2,7 @@
 #pragma once
 #include <boost/asio/awaitable.hpp>
 #include <chrono>
+#include <functional>
 #include <string>
 
 #include "common/async/stop.hpp"
@@ -31,8 +32,8 @@ class rollback_worker {
                   const execution_repository& repository, wake_ups& wake, telemetry::event_counter& events,
                   telemetry::logger log, rollback_options options);
 
-  /// Until a soft stop; supervise it.
-  boost::asio::awaitable<void> run(async::stop_token stop);
+  /// Until a soft stop; supervise it: `turned` is called before each part of a rollback.
+  boost::asio::awaitable<void> run(async::stop_token stop, std::function<void()> turned);
   /// One rollback of it; false: none is due.
   boost::asio::awaitable<bool> roll_back_next(async::stop_token stop);
 
@@ -53,6 +54,7 @@ class rollback_worker {
   telemetry::event_counter& events_;
   telemetry::logger log_;
   rollback_options options_;
+  std::function<void()> turned_ = [] {};
 };
 
 }  // namespace fleet::agent::execution

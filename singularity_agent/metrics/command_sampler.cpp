@@ -31,7 +31,7 @@ boost::asio::awaitable<base::result<messages::metric_set>> command_sampler::samp
   if (!ended) co_return ended.error();
   if (!ended->ok())
     co_return base::make_error(ended->timed_out ? base::error_kind::timeout : base::error_kind::unavailable,
-                               "metrics.command: " + execution::failure_of(*ended));
+                               "metrics.command: " + ended->failure());
   co_return parse_metrics_json(ended->standard_output);
 }
 

@@ -95,8 +95,9 @@ boost::asio::awaitable<base::result<void>> voter::vote(postgres::transaction& in
   co_return refusal(outcome, proposal);
 }
 
-boost::asio::awaitable<void> voter::run_command(async::stop_token stop) {
+boost::asio::awaitable<void> voter::run_command(async::stop_token stop, std::function<void()> turned) {
   while (!stop.soft_requested()) {
+    turned();
     const auto answered = co_await answer_next(stop);
     if (!answered) co_await wake_.votes.wait_for(look_again, stop);
   }
@@ -117,7 +118,9 @@ boost::asio::awaitable<bool> voter::answer_next(async::stop_token stop) {
   if (!said) {
     log_.warning("voter_command_failed", said.error().message, {{"proposal_id", answer.proposal}});
     auto connection = co_await connections_.acquire(connection_wait);
-    co_await repository_.fail(*connection, answer.proposal, said.error().message);
+    // Whatever the command said: the database takes no malformed text, and an attempt that is not counted is made
+    // again.
+    co_await repository_.fail(*connection, answer.proposal, base::tail_of(said.error().message, 1000));
     co_return true;
   }
   answer.choice = said->approve ? messages::vote_choice::approve : messages::vote_choice::reject;
@@ -140,9 +143,7 @@ boost::asio::awaitable<base::result<ballot>> voter::ask_command(boost::json::obj
   spec.stop = stop;
   const auto ended = co_await async::run_process(std::move(spec));
   if (!ended.ok()) {
-    const auto text =
-        fmt::format("voter.command: {}: {}", ended.describe(), base::abbreviate(base::trim(ended.standard_error), 500));
-    co_return base::make_error(base::error_kind::unavailable, text);
+    co_return base::make_error(base::error_kind::unavailable, "voter.command: " + ended.failure());
   }
   auto said = parse_ballot(ended.standard_output);
   if (!said) {

@@ -1,6 +1,7 @@
 // Casts this instance's votes: by the policy at once, by a command a little later, or when a person says so.
 #pragma once
 #include <boost/asio/awaitable.hpp>
+#include <functional>
 #include <string>
 
 #include "common/async/stop.hpp"
@@ -36,7 +37,7 @@ class voter {
 
   /// Command mode: answers requests one after the other until a soft stop. A command that fails is tried again once;
   /// then the request waits for a person. Supervise it.
-  boost::asio::awaitable<void> run_command(async::stop_token stop);
+  boost::asio::awaitable<void> run_command(async::stop_token stop, std::function<void()> turned);
   /// One request of it; false: none waits.
   boost::asio::awaitable<bool> answer_next(async::stop_token stop);
 

@@ -199,14 +199,15 @@ create function centralcloud.pipeline() returns jsonb language sql stable as $$
 $$;
 
 -- What the front page shows, again and again while somebody looks.
-create function centralcloud.overview(fresh_ms bigint) returns jsonb language sql stable set timezone = 'UTC' as $$
+create function centralcloud.overview(fresh_ms bigint, forgotten_ms bigint default 7 * 86400000::bigint) returns jsonb language sql stable set timezone = 'UTC' as $$
   select jsonb_build_object(
     'at', clock_timestamp(),
     'queues', (select coalesce(jsonb_agg(to_jsonb(q)), '[]') from quantumflow.list_queues() q),
     'pipeline', centralcloud.pipeline(),
     'instances', (select jsonb_build_object('registered', count(*), 'fresh', count(*) filter (
                            where i.last_seen_at > clock_timestamp() - overview.fresh_ms * interval '1 millisecond'))
-                    from centralcloud.instance i))
+                    from centralcloud.instance i
+                   where i.last_seen_at > clock_timestamp() - overview.forgotten_ms * interval '1 millisecond'))
 $$;
 
 -- The last hour, a row a minute that had any: what became of the proposals that came in it. At most the newest 20000.

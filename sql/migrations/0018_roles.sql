@@ -100,6 +100,8 @@ create function quantumflow.unenroll(instance_id text) returns text language plp
 declare role text := quantumflow.enrolled_role(instance_id);
 begin
   delete from quantumflow.instance_role r where r.instance_id = unenroll.instance_id;
+  -- No longer one of the fleet, for people to look after. Where it still runs it can say nothing.
+  delete from centralcloud.instance i where i.instance_id = unenroll.instance_id;
   execute format('alter role %I nologin password null', role);
   begin
     execute format('drop role %I', role);

@@ -29,6 +29,7 @@ create index on centralcloud.alert (cleared_at desc) where cleared_at is not nul
 -- What there is to tell. Its id is what a receiver recognizes a repeated delivery by.
 create table centralcloud.alert_notice (
   notice_id uuid primary key default gen_random_uuid(),
+  place     bigint generated always as identity,  -- of an alert's notices, in the order in which they are told
   alert_id  bigint not null references centralcloud.alert on delete cascade,
   kind      text not null check (kind in ('raised', 'repeated', 'cleared')),
   at        timestamptz not null default clock_timestamp());
@@ -112,6 +113,16 @@ begin
   return 'cleared';
 end $$;
 
+-- A condition is neither so nor clearly over: what had not lasted begins anew when it is so again, and what was about to be over
+-- has to be so for the whole time again. Answers standing or none.
+create function centralcloud.hold_alert(name text, subject text) returns text language plpgsql as $$
+begin
+  delete from centralcloud.alert o where o.name = hold_alert.name and o.subject = hold_alert.subject and o.raised_at is null;
+  update centralcloud.alert o set relieved_at = null
+   where o.name = hold_alert.name and o.subject = hold_alert.subject and o.cleared_at is null;
+  return case when found then 'standing' else 'none' end;
+end $$;
+
 -- What the Guardian finds of a change: an alert at once, and for the record. False: it stands already.
 create function centralcloud.raise_change_alert(name text, proposal_id text, severity text, text text, value numeric,
                                                 bound numeric, detail jsonb) returns boolean language plpgsql as $$
@@ -186,14 +197,17 @@ begin
    where n.at > clock_timestamp() - interval '1 hour'
      and not exists (select from centralcloud.alert_delivery e
                       where e.notice_id = n.notice_id and e.channel = take_alert_notice.channel)
-   order by n.at limit 100
+   order by n.place limit 100
   on conflict do nothing;
   update centralcloud.alert_delivery e
      set attempts = e.attempts + 1, next_attempt_at = clock_timestamp() + take_alert_notice.lease_ms * interval '1 millisecond'
    where (e.notice_id, e.channel) = (
      select w.notice_id, w.channel from centralcloud.alert_delivery w join centralcloud.alert_notice n using (notice_id)
       where w.channel = take_alert_notice.channel and w.settled_at is null and w.next_attempt_at <= clock_timestamp()
-      order by w.next_attempt_at, n.at limit 1 for update of w skip locked)
+        -- Not before what was to be told of the same alert earlier: an all-clear that comes first leaves a receiver alarmed for good.
+        and not exists (select from centralcloud.alert_notice b join centralcloud.alert_delivery e using (notice_id)
+                         where b.alert_id = n.alert_id and b.place < n.place and e.channel = w.channel and e.settled_at is null)
+      order by w.next_attempt_at, n.place limit 1 for update of w skip locked)
   returning * into d;
   if not found then return null; end if;
   return (
@@ -237,12 +251,13 @@ $$;
 -- ── Figures ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 -- One row, and no count over a backlog: small or indexed tables, and the catalogue.
-create function centralcloud.fleet_figures(fresh_ms bigint)
+-- An instance that was silent for longer than forgotten_ms is gone, and counts nowhere.
+create function centralcloud.fleet_figures(fresh_ms bigint, forgotten_ms bigint default 7 * 86400000::bigint)
 returns table (live_instances bigint, silent_instances bigint, open_votes bigint, watched_changes bigint, log_bytes bigint,
                held_seconds double precision, held_by text) language sql stable as $$
   with instances as (
     select count(*) filter (where i.last_seen_at > clock_timestamp() - fresh_ms * interval '1 millisecond') as live, count(*) as n
-      from centralcloud.instance i),
+      from centralcloud.instance i where i.last_seen_at > clock_timestamp() - forgotten_ms * interval '1 millisecond'),
   held as (
     select sum(s.bytes)::bigint as bytes, max(s.held_seconds) as seconds,
            (array_agg(s.held_by order by s.held_seconds desc nulls last))[1] as by
@@ -255,8 +270,8 @@ returns table (live_instances bigint, silent_instances bigint, open_votes bigint
 $$;
 
 -- Instances that need a look: silent for longer than silent_ms (and less than forgotten_ms: after that they are gone), or
--- with messages set aside for them because they read too slowly.
-create function centralcloud.troubled_instances(silent_ms bigint, forgotten_ms bigint, max int default 100)
+-- with messages set aside for them because they read too slowly. All of them: the alert of one that is left out would be cleared.
+create function centralcloud.troubled_instances(silent_ms bigint, forgotten_ms bigint, max int default 10000)
 returns table (instance_id text, silent_seconds double precision, backlog bigint) language sql stable as $$
   with backlogs as (
     select c.consumer_group as instance_id, sum(p.backlog_put - p.backlog_taken)::bigint as n
@@ -297,7 +312,7 @@ declare
 begin
   for entry in
     select n.name, g.roles from (values
-      ('centralcloud', 'observe_alert relieve_alert raise_change_alert clear_alert open_alerts count_active_alerts keep_alerts
+      ('centralcloud', 'observe_alert relieve_alert hold_alert raise_change_alert clear_alert open_alerts count_active_alerts keep_alerts
                         take_alert_notice settle_alert_notice fleet_figures troubled_instances test_alert alert_deliveries'),
       ('centralcloud, centralcloud_readonly', 'list_alerts')
     ) g(roles, names) cross join lateral regexp_split_to_table(g.names, '\s+') n(name)

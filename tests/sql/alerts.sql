@@ -20,6 +20,19 @@ select expect(told(), 'q raised, q cleared', 'and told');
 select expect(observe('dead_letters', 'q'), 'raised', 'the next time is another alert');
 select expect((select count(*)::int from centralcloud.alert), 2, 'two rows');
 
+-- Between its bounds: neither what counts up to raising it nor what counts up to clearing it goes on.
+delete from centralcloud.alert where cleared_at is not null;
+select expect(centralcloud.relieve_alert('dead_letters', 'q', 60000), 'standing', 'about to be over');
+select expect(centralcloud.hold_alert('dead_letters', 'q'), 'standing', 'not quite');
+select expect((select relieved_at is null from centralcloud.alert where name = 'dead_letters'), true, 'the while begins anew');
+select expect(observe('queue_latency', 'held', 60000), 'pending', 'a peak');
+select expect(centralcloud.hold_alert('queue_latency', 'held'), 'none', 'it did not last');
+update centralcloud.alert set first_seen_at = first_seen_at - interval '2 minutes' where subject = 'held';
+select expect(observe('queue_latency', 'held', 60000), 'pending', 'nor does another peak later');
+delete from centralcloud.alert where subject = 'held';
+select centralcloud.relieve_alert('dead_letters', 'q', 0);
+select observe('dead_letters', 'q');
+
 -- What must last first.
 select expect(observe('queue_latency', 'q', 60000), 'pending', 'not yet');
 select expect((select count(*)::int from centralcloud.list_alerts()), 1, 'a pending one is not shown');
@@ -72,6 +85,20 @@ select expect(centralcloud.take_alert_notice('command', 60000), null, 'delivered
 -- The coordinator that had it died.
 update centralcloud.alert_delivery set next_attempt_at = clock_timestamp() where channel = 'webhook';
 select expect(centralcloud.take_alert_notice('webhook', 60000) ->> 'attempt', '2', 'another takes it');
+-- In order: an all-clear does not overtake the news that it is about, however long that has to wait.
+delete from centralcloud.alert;
+select observe('dead_letters', 'q');
+select centralcloud.take_alert_notice('webhook', 60000) as first \gset
+select centralcloud.settle_alert_notice((:'first'::jsonb ->> 'notice_id')::uuid, 'webhook', false, 'status 502', 60000);
+select centralcloud.relieve_alert('dead_letters', 'q', 0);
+select observe('dead_letters', 'other');
+select expect(centralcloud.take_alert_notice('webhook', 60000) ->> 'subject', 'other', 'what another alert says does not wait');
+select expect(centralcloud.take_alert_notice('webhook', 60000), null, 'the all-clear does');
+update centralcloud.alert_delivery set next_attempt_at = clock_timestamp() where notice_id = (:'first'::jsonb ->> 'notice_id')::uuid;
+select expect(centralcloud.take_alert_notice('webhook', 60000) ->> 'kind', 'raised', 'its turn');
+select expect(centralcloud.take_alert_notice('webhook', 60000), null, 'under way');
+select centralcloud.settle_alert_notice((:'first'::jsonb ->> 'notice_id')::uuid, 'webhook', true, null, null);
+select expect(centralcloud.take_alert_notice('webhook', 60000) ->> 'kind', 'cleared', 'and then the other');
 -- Old news.
 delete from centralcloud.alert;
 select observe('dead_letters', 'q');
@@ -135,5 +162,11 @@ select expect((select count(*)::int from quantumflow.xid_clock), 1, 'forgotten')
 select centralcloud.heartbeat(i, '1', '{voter}') from unnest('{a,b,c}'::text[]) i;
 update centralcloud.instance set last_seen_at = clock_timestamp() - interval '10 minutes' where instance_id = 'b';
 update centralcloud.instance set last_seen_at = clock_timestamp() - interval '10 days' where instance_id = 'c';
-select expect((select live_instances || ' ' || silent_instances from centralcloud.fleet_figures(15000)), '1 2', 'counted');
+select expect((select live_instances || ' ' || silent_instances from centralcloud.fleet_figures(15000)), '1 1', 'those that are not gone');
+select expect((select silent_instances::int from centralcloud.fleet_figures(15000, 20 * 86400000::bigint)), 2, 'gone is what the bound says');
+select expect((select (o -> 'instances' ->> 'registered')::int from centralcloud.overview(15000) o), 2, 'on the front page, too');
 select expect((select string_agg(instance_id, ',') from centralcloud.troubled_instances(60000, 7 * 86400000)), 'b', 'silent, and not gone');
+-- However many there are: who is left out would seem to be well.
+select centralcloud.heartbeat('many-' || i, '1', '{}') from generate_series(1, 150) i \g /dev/null
+update centralcloud.instance set last_seen_at = clock_timestamp() - interval '20 minutes' where instance_id like 'many-%';
+select expect((select count(*)::int from centralcloud.troubled_instances(60000, 7 * 86400000)), 151, 'all of them');

@@ -4,6 +4,7 @@
 #include "tests/support/daemons.hpp"
 #include "tests/support/private_postgres.hpp"
 
+using namespace fleet;
 using namespace fleet::test;
 
 namespace {
@@ -59,4 +60,39 @@ TEST_CASE(
   CHECK(fleet.psql("select count(*) from centralcloud.decision") == "2");
   // From now on it goes directly again.
   CHECK(propose(agent, "third", "greeting=three\n").status == 201);
+}
+
+TEST_CASE("spool: what finds no room is refused with a time to come back; what was accepted is there afterwards") {
+  daemon_fleet fleet({.name = "spool_full",
+                      .agents = 1,
+                      .agent_settings = {{"spool.max_mb", "1"}},
+                      .coordinator_settings = {{"consensus.min_votes", "1"}}});
+  auto& agent = fleet.agent(0);
+  std::vector<std::string> accepted;
+  {
+    database_outage outage;
+    daemon_answer answer;
+    for (int i = 0; i < 10 && answer.status != 503; ++i) {
+      const auto id = "p" + std::to_string(i);
+      answer = propose(agent, id, "greeting=" + id + "\n# " + std::string(300'000, 'x') + "\n");
+      if (answer.status == 202) accepted.push_back(id);
+    }
+    CHECK(answer.status == 503);
+    CHECK(accepted.size() >= 2);
+    http::client_request again;
+    again.to.unix_socket = agent.socket;
+    again.method = "POST";
+    again.target = "/v1/proposals";
+    again.body = R"({"proposal_id":"late","agent_type":"T","code_change":{"files":{"service.conf":")" +
+                 std::string(300'000, 'y') + R"("}}})";
+    const auto refused = http::call_blocking(std::move(again));
+    REQUIRE(refused.has_value());
+    CHECK(refused->status == 503);
+    CHECK(refused->headers.at("retry-after") == "1");
+    CHECK(metric_of(agent, "singularity_spool_entries") == std::to_string(accepted.size()));
+    outage.end();
+  }
+  for (const auto& id : accepted)
+    CHECK(wait_until([&] { return agent.status_of(id) == "applied"; }, std::chrono::seconds(60)));
+  CHECK(agent.status_of("late").empty());
 }

@@ -265,6 +265,18 @@ TEST_CASE("alerts: a command that hangs is ended at its time, one that fails is 
   std::filesystem::remove(file);
 }
 
+TEST_CASE("alerts: a command that says what is no text is tried again as often as any other, and given up") {
+  alert_fixture with("alerts_bytes");
+  with.dead_letter();
+  with.look();
+  with.channels.command = "printf 'a\\377b\\000c' >&2; exit 3";
+  int attempts = 0;
+  for (; attempts < 20 && with.deliver(with.commands); ++attempts) with.hurry();
+  CHECK(attempts == 10);
+  CHECK(with.now_gives("select error like 'alerts.command: exit code 3%a?b c' from centralcloud.alert_delivery") ==
+        "t");
+}
+
 TEST_CASE("alerts: a worker looks again and again, and a breach of the Guardian's is told and ends with its change") {
   alert_fixture with("alerts_guardian");
   with.start_consumers();

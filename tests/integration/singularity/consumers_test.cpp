@@ -162,7 +162,8 @@ TEST_CASE("voter: a person votes once; the same vote again is fine, another one 
 TEST_CASE("voter: a command reads the request and its answer is cast; one that fails leaves the request to a person") {
   agent_fixture with("agent_vote_command", "true", agent::voter_mode::command);
   with.voter_settings.command =
-      R"(grep -q '"proposal_id":"good"' && echo '{"vote":"reject","confidence":0.7,"reason":"r"}')";
+      R"(grep -q '"proposal_id":"good"' && echo '{"vote":"reject","confidence":0.7,"reason":"r"}' || )"
+      R"({ printf 'no \377 text\000' >&2; exit 1; })";
   with.make_voter();
   for (const auto* id : {"good", "bad"})
     with.handle(agent_fixture::decode<messages::voting_request>(agent_fixture::voting_request(id)));
@@ -170,8 +171,9 @@ TEST_CASE("voter: a command reads the request and its answer is cast; one that f
   }
   CHECK(with.ask("select vote, confidence, answered_by from singularity.vote_request where proposal_id = 'good'") ==
         "reject|0.7|command");
-  CHECK(with.ask("select attempts, vote is null, problem like '%exit code 1%' from singularity.vote_request where "
-                 "proposal_id = 'bad'") == "2|t|t");
+  CHECK(with.ask(
+            "select attempts, vote is null, problem like '%exit code 1%no ? text%' from singularity.vote_request where "
+            "proposal_id = 'bad'") == "2|t|t");
 }
 
 TEST_CASE("handle_safety_profile_update: the newest profile stays, whatever the order") {

@@ -133,7 +133,8 @@ TEST_CASE("execution_flow: a command that is cut off half-way is told to revert;
 }
 
 TEST_CASE("execution_flow: an undo that has no answer in time is tried again, a few times, and after a stop") {
-  const std::string undo_attempts = "select outcome || ':' || attempts from singularity.execution_step where step = 'undo'";
+  const std::string undo_attempts =
+      "select outcome || ':' || attempts from singularity.execution_step where step = 'undo'";
   SECTION("it is there the second time") {
     by_command with("agent_undo_again", "kill -9 $$", "[ -e slow ] || { : > slow; exec sleep 30; }");
     CHECK(with.status("p1") == "failed");
@@ -154,4 +155,20 @@ TEST_CASE("execution_flow: an undo that has no answer in time is tried again, a 
     CHECK(with.status("p1") == "failed");
     CHECK(with.ask(undo_attempts) == "done:2");
   }
+}
+
+TEST_CASE("execution_flow, rollback_worker: each step is told, which tells a long execution from one that is stuck") {
+  agent_fixture with("agent_turns");
+  with.approve("p1");
+  const auto run_for = [&](int turns, const auto& run) {
+    async::stop_source stopping(with.io.get_executor());
+    test::run(with.io, run(stopping.token(), [&, turned = 0]() mutable {
+                if (++turned == turns) stopping.request_soft();
+              }));
+  };
+  run_for(7, [&](auto stop, auto turned) { return with.flow->run(stop, turned); });  // five steps between two looks
+  CHECK(with.status("p1") == "applied");
+  with.handle(agent_fixture::trigger("p1"));
+  run_for(6, [&](auto stop, auto turned) { return with.rollbacks->run(stop, turned); });  // revert, two steps, verify
+  CHECK(with.status("p1") == "rolled_back");
 }

@@ -75,3 +75,46 @@ TEST_CASE("blocking pool: more unfinished calls than allowed are refused") {
   }
   CHECK(kind == fleet::base::error_kind::unavailable);
 }
+
+TEST_CASE("blocking pool: a call that was given up before it began never runs") {
+  boost::asio::io_context io;
+  std::promise<void> gate;
+  bool ran = false;
+  {
+    blocking_pool pool(1);
+    fleet::test::run_body(io, [&]() -> awaitable<void> {
+      auto hangs = [opened = gate.get_future().share()] { opened.wait(); };
+      co_await pool.run_for(std::move(hangs), 1ms);
+      auto late = [&ran] { ran = true; };
+      co_await pool.run_for(std::move(late), 1ms);
+      gate.set_value();
+    });
+  }
+  CHECK_FALSE(ran);
+}
+
+TEST_CASE("blocking pool: look-ups that hang hold up nothing else, and not the end either") {
+  auto gate = std::make_shared<std::promise<void>>();
+  auto ended = std::make_shared<std::atomic<int>>(0);
+  const auto began = std::chrono::steady_clock::now();
+  int value = 0;
+  {
+    boost::asio::io_context io;
+    fleet::test::run_body(io, [&]() -> awaitable<void> {
+      auto& lookups = blocking_pool::of_lookups(io.get_executor());
+      const auto hangs = [opened = gate->get_future().share(), ended] {
+        opened.wait();
+        ++*ended;
+      };
+      for (int i = 0; i < 8; ++i) co_await lookups.run_for(hangs, 5ms);
+      auto work = [] { return 7; };
+      value = co_await fleet::async::run_blocking(std::move(work));
+    });
+  }
+  CHECK(value == 7);
+  CHECK(std::chrono::steady_clock::now() - began < 5s);
+  CHECK(*ended == 0);
+  gate->set_value();
+  for (int i = 0; i < 1000 && *ended < 4; ++i) std::this_thread::sleep_for(5ms);
+  CHECK(*ended == 4);
+}

@@ -77,6 +77,26 @@ TEST_CASE("text: masking a text of a megabyte neither overflows the stack nor ta
   CHECK(mask_secrets(hostile) == hostile);
 }
 
+TEST_CASE("text: what could steer a terminal is shown as a question mark") {
+  CHECK(printable("plain, ä € 語") == "plain, ä € 語");
+  CHECK(printable("\x1b[2J\x7f\n") == "?[2J??");
+  CHECK(printable("a\u009b2J\u0080b") == "a?2J?b");
+  CHECK(printable("a\u202eb\u2066c\u200fd") == "a?b?c?d");
+  CHECK(printable("\u200d\u2065") == "\u200d\u2065");
+  CHECK(printable("\xc2") == "\xc2");
+}
+
+TEST_CASE("text: the tail of what a program said is text, whatever it said") {
+  CHECK(tail_of("  all\nof it \n") == "all\nof it");
+  CHECK(tail_of(std::string_view("a\0b\x1b\xff", 5)) == "a b ?");
+  std::string lines(100, 'x');
+  lines.append("\nlast line");
+  CHECK(tail_of(lines, 60) == "… last line");
+  lines.append("ü");
+  CHECK(tail_of(lines, 1) == "… ");
+  CHECK(tail_of("a\x1b[31mb") == "a [31mb");
+}
+
 TEST_CASE("ids: a new UUID is of version 4, in its usual form, and another one each time") {
   std::set<std::string> seen;
   for (int i = 0; i < 100; ++i) {

@@ -7,12 +7,14 @@ using namespace fleet::central::alerts;
 
 namespace {
 
-/// "!name subject" for a breach, "-name subject" for a relief.
+/// "!name subject" for a breach, "=name subject" between the bounds, "-name subject" for a relief.
 std::vector<std::string> judged(const figures& now, const std::vector<open_alert>& open = {}) {
   std::vector<std::string> found;
   for (const auto& each : judge(bounds(), now, open))
-    found.push_back((each.is == verdict::breached ? "!" : "-") + each.name +
-                    (each.subject.empty() ? "" : " " + each.subject));
+    found.push_back((each.is == verdict::breached  ? "!"
+                     : each.is == verdict::between ? "="
+                                                   : "-") +
+                    each.name + (each.subject.empty() ? "" : " " + each.subject));
   return found;
 }
 using words = std::vector<std::string>;
@@ -67,7 +69,7 @@ TEST_CASE("alert rules: each figure is a breach above its bound, stands down to 
     auto now = healthy();
     each.set(now, each.bound);
     CHECK(judged(now).empty());
-    CHECK(judged(now, open).empty());
+    CHECK(judged(now, open) == words{"=" + name});
     each.set(now, each.bound + 0.5);
     CHECK(judged(now) == words{"!" + name});
     CHECK(judged(now, open) == words{"!" + name});
@@ -77,7 +79,7 @@ TEST_CASE("alert rules: each figure is a breach above its bound, stands down to 
     CHECK(breach.bound == each.bound);
     CHECK_FALSE(breach.text.empty());
     each.set(now, each.bound * 0.81);
-    CHECK(judged(now, open).empty());
+    CHECK(judged(now, open) == words{"=" + name});
     each.set(now, each.bound * 0.8);
     CHECK(judged(now).empty());
     CHECK(judged(now, open) == words{"-" + name});

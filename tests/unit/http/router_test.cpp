@@ -108,6 +108,19 @@ TEST_CASE("access: a web page cannot change a server without a token") {
   CHECK_FALSE(allowed("", ""));
 }
 
+TEST_CASE("access: a web page cannot read a server without a token by a name of its own") {
+  request what;
+  what.method = "GET";
+  const auto allowed = [&](std::string host, const std::string& token) {
+    what.headers["host"] = std::move(host);
+    return !http::check_access(what, token, false).has_value();
+  };
+  CHECK(allowed("127.0.0.1:4001", ""));
+  CHECK(allowed("", ""));  // HTTP/1.0, and no browser
+  CHECK_FALSE(allowed("evil.example:4001", ""));
+  CHECK(allowed("fleet.example:4001", "a token of one's own"));
+}
+
 TEST_CASE("access: tokens are compared whole") {
   CHECK(http::constant_time_equal("abc", "abc"));
   CHECK_FALSE(http::constant_time_equal("abc", "abcabc"));

@@ -85,7 +85,14 @@ TEST_CASE("http server: too large a body or header is refused before it is read"
     CHECK(chunked.starts_with("HTTP/1.1 413 "));
     const auto header = co_await with.raw("GET /v1/ping HTTP/1.1\r\nX: " + std::string(100'000, 'y') + "\r\n\r\n");
     CHECK(header.starts_with("HTTP/1.1 431 "));
+    // Neither of a body nor of a header, so neither bound holds it: a chunk's line that does not end.
+    const auto endless = co_await with.raw("POST /v1/echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1;" +
+                                           std::string(1'000'000, 'a'));
+    CHECK(endless.starts_with("HTTP/1.1 431 "));
   });
+  const auto counted = with.metrics.exposition();
+  CHECK(counted.find("status=\"413\"} ") != std::string::npos);
+  CHECK(counted.find("http_http_requests_total{route=\"/v1/echo\",status=\"431\"} 1") != std::string::npos);
 }
 
 TEST_CASE("http server: two requests use one connection, and an idle one is closed in time") {
@@ -217,6 +224,33 @@ TEST_CASE("http server: changing over TCP needs the token, reading does not") {
     what.token = "sesame";
     const auto right = co_await http::call(what);
     CHECK(right.value().status == 200);
+  });
+}
+
+TEST_CASE("http server: a request that is refused anyway is refused before its body") {
+  fixture with;
+  http::server_options options;
+  options.listen = "127.0.0.1:0";
+  options.bearer_token = "sesame";
+  http::router table;
+  table.add("POST", "/x", [](request) -> asio::awaitable<response> { co_return http::text_response(200, "done"); });
+  with.start(options, table);
+  run(with.io, [&]() -> asio::awaitable<void> {
+    const auto first_line_for = [&](std::string path) -> asio::awaitable<std::string> {
+      asio::ip::tcp::socket socket(with.io);
+      const asio::ip::tcp::endpoint to(asio::ip::make_address("127.0.0.1"), with.under_test->port());
+      co_await socket.async_connect(to, as_values);
+      const std::string head =
+          "POST " + path + " HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 8000000\r\n\r\n";
+      const auto out = asio::buffer(head);
+      co_await asio::async_write(socket, out, as_values);
+      std::string answer(12, '\0');
+      auto in = asio::buffer(answer);
+      co_await asio::async_read(socket, in, as_values);
+      co_return answer;
+    };
+    CHECK(co_await first_line_for("/x") == "HTTP/1.1 401");
+    CHECK(co_await first_line_for("/nothing") == "HTTP/1.1 404");
   });
 }
 

@@ -63,8 +63,10 @@ TEST_CASE("log: for the journal a line begins with its priority, whatever its fo
 TEST_CASE("log: hostile strings leave one valid line") {
   const std::string hostile =
       GENERATE(as<std::string>{}, std::string("a\nlevel=error \"x\""), std::string("\xff\xfe\xc3"),
-               std::string("nul\0inside", 10), std::string("\x1b[31mred\r\n"), std::string("\"},{\"level\":\"error\""),
-               std::string(100'000, 'x'), std::string(100'000, '\x01'));
+               std::string("nul\0inside", 10), std::string("\x1b[31mred\r\n"),
+               std::string("a\xc2\x9b"
+                           "31m\x7f z"),
+               std::string("\"},{\"level\":\"error\""), std::string(100'000, 'x'), std::string(100'000, '\x01'));
   captured as_json(json());
   captured as_text(text());
   for (const auto* out : {&as_json, &as_text})
