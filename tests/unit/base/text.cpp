@@ -91,7 +91,7 @@ TEST_CASE("text: the tail of what a program said is text, whatever it said") {
   CHECK(tail_of(std::string_view("a\0b\x1b\xff", 5)) == "a b ?");
   std::string lines(100, 'x');
   lines.append("\nlast line");
-  CHECK(tail_of(lines, 60) == "… last line");
+  CHECK(tail_of(lines, 14) == "… last line");
   lines.append("ü");
   CHECK(tail_of(lines, 1) == "… ");
   CHECK(tail_of("a\x1b[31mb") == "a [31mb");
