@@ -158,6 +158,18 @@ type_runbook() {
   wait_for 20 inside curl -fsS -o /dev/null --unix-socket /run/singularity_agent/beta/agent.sock http://agent/readyz &&
     wait_for 20 inside curl -fsS -o /dev/null http://127.0.0.1:4001/readyz
 }
+# As the role that the page makes, by the function that it defines.
+operators_have_names() {
+  local ann
+  ann=$(grep -E '^as_ann\(\)' deploy/README.md) || return 1
+  ask_database "select quantumflow.publish('votes_for_consensus_queue', '{\"type\": \"vote\", \"proposal_id\": \"y\"}')"
+  becomes_answer "select count(*) > 0 from quantumflow.list_dlq_messages()" t || return 1
+  inside bash -euc "$ann
+    as_ann centralcloud_daemon dlq purge
+    as_ann centralcloud_daemon rollback deployment-test --reason 'a try'" || return 1
+  becomes_answer "select string_agg(distinct role || ': ' || action, ', ' order by role || ': ' || action)
+    from centralcloud.audit_log where action in ('dlq_purge', 'rollback_trigger') and role = 'ann'" 'ann: dlq_purge, ann: rollback_trigger'
+}
 
 before=$(every_file)
 check "package: lintian has no error" bash -c 'command -v lintian > /dev/null || exit 0; lintian --fail-on error "$1"' lintian "$package"
@@ -182,6 +194,7 @@ check "a message that can never be right is a dead letter" wait_for 20 dead
 check "page: every command of deploy/runbook.md" type_runbook
 check "page: every command of deploy/monitoring.md" type_page deploy/monitoring.md
 check "page: no password was an argument of what the pages type" no_password_was_an_argument
+check "page: what an operator of deploy/README.md does has a name in the audit log" operators_have_names
 check "unit: the watchdog replaces a coordinator that hangs" watchdog_replaces_one_that_hangs
 check "unit: an agent runs with the drop-in of deploy/systemd/README.md" relaxed_as_the_page_says_it_runs
 check "unit: a wrong configuration is told, and not tried again" wrong_configuration_is_not_retried
