@@ -241,10 +241,12 @@ destroy() {
   rmdir --ignore-fail-on-non-empty "$dir"
 }
 
-print_url() {
-  local password
+read_login() {
   socket=$(read_state socket) port=$(read_state port) password=$(read_state password)
   [[ -n $password ]] || fail "no cluster in $dir: dev-postgres.sh start makes one"
+}
+print_url() {
+  read_login
   if [[ $tcp == yes ]]; then
     echo "postgresql://fleet:$password@127.0.0.1:$port/fleet"
   else
@@ -279,6 +281,11 @@ case $command in
     if [[ $admin == yes ]]; then
       as_server "$bin/psql" -h "$(read_state socket)" -p "$(read_state port)" -U postgres "$@"
     else
-      exec "$bin/psql" "$(print_url)" "$@"
+      read_login
+      [[ $tcp == no ]] || socket=127.0.0.1
+      # In the environment, which other users cannot read; arguments they can.
+      unset PGSERVICE PGHOSTADDR
+      export PGHOST=$socket PGPORT=$port PGUSER=fleet PGDATABASE=fleet PGPASSWORD=$password
+      exec "$bin/psql" "$@"
     fi ;;
 esac

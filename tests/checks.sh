@@ -5,6 +5,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 
 # shellcheck source=tests/support/cases.sh
 source tests/support/cases.sh
+# shellcheck source=tests/support/passwords.sh
+source tests/support/passwords.sh
 
 code_is_formatted() {
   find common singularity_agent centralcloud_daemon sql tests \( -name '*.cpp' -o -name '*.hpp' \) -print0 |
@@ -144,5 +146,8 @@ check "systemd: users and directories can be made" users_and_directories_are_val
 check "pages: every link leads somewhere" ./tests/links.sh .
 check "pages: the shell reads every block marked sh" pages_parse
 check "pages: every marked block is run or read by a test" blocks_are_read
+check "passwords: none is an argument in a page's commands or a script" no_argument_is_a_password
+check "passwords: that check finds what it is for" careless_commands_are_found
+check "passwords: an enroll that fails leaves the credential that is in use" credentials_survive
 
 summary

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Sets up what the compose file's fleet needs, once; run again it changes nothing that is there.
-#   fleet-setup INSTANCE...      with PGFLOW_DATABASE_URL of a superuser
+#   fleet-setup INSTANCE...      with PGFLOW_DATABASE_URL of a superuser, and PGPASSWORD
 # /credentials/NAME: what NAME's container finds in its CREDENTIALS_DIRECTORY. /repositories/NAME: its repository.
 set -euo pipefail
 if [[ $EUID -eq 0 ]]; then
@@ -9,16 +9,18 @@ if [[ $EUID -eq 0 ]]; then
   exec setpriv --reuid=10001 --regid=10001 --clear-groups "$0" "$@"
 fi
 password() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
-store() { (umask 077 && cat > "$1.new" && mv "$1.new" "$1"); }
+store() { (umask 077 && cat > "$1.new" && test -s "$1.new" && mv "$1.new" "$1"); }
 
 centralcloud_daemon migrate
 if [[ ! -s /credentials/coordinator/database_url ]]; then
   coordinator=$(password)
-  psql -X -q -v ON_ERROR_STOP=1 "$PGFLOW_DATABASE_URL" << SQL
+  # Without a password: every user of the machine can read arguments.
+  server=$PGFLOW_DATABASE_URL
+  psql -X -q -v ON_ERROR_STOP=1 "$server" << SQL
 select 'create role coordinator in role centralcloud' where not exists (select from pg_roles where rolname = 'coordinator') \\gexec
 alter role coordinator login password '$coordinator';
 SQL
-  sed "s#//[^@]*@#//coordinator:$coordinator@#" <<< "$PGFLOW_DATABASE_URL" | store /credentials/coordinator/database_url
+  echo "postgresql://coordinator:$coordinator@${server#*@}" | store /credentials/coordinator/database_url
 fi
 for name in coordinator "$@"; do
   [[ -s /credentials/$name/http_token ]] || password | store "/credentials/$name/http_token"

@@ -13,14 +13,14 @@ database_url() { ./deploy/dev-postgres.sh url --dir "$home/postgres"; }
 make_schema() {
   ./deploy/dev-postgres.sh psql --admin --dir "$home/postgres" -- -X -q -v ON_ERROR_STOP=1 -d postgres \
     -c 'drop database if exists fleet with (force)' -c 'create database fleet owner fleet' &&
-    "$bin/centralcloud_daemon" migrate --database.url "$(database_url)"
+    PGFLOW_DATABASE_URL=$(database_url) "$bin/centralcloud_daemon" migrate
 }
 
 # Each daemon logs in as a role of its own: a coordinator is a member of centralcloud, an instance is enrolled. Roles outlive the
-# database, so an earlier run may have left them.
+# database, so an earlier run may have left them. No password is an argument of a program: every user of the machine can read those.
 declare -A url_of
 make_roles() {
-  local password id
+  local password url id
   password=$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')
   ./deploy/dev-postgres.sh psql --dir "$home/postgres" -- -X -q -v ON_ERROR_STOP=1 << SQL || return 1
 set client_min_messages = warning;
@@ -28,9 +28,10 @@ select 'create role fleet_coordinator' where not exists (select from pg_roles wh
 alter role fleet_coordinator login password '$password';
 grant centralcloud to fleet_coordinator;
 SQL
-  url_of[coordinator]=$(database_url | sed "s#//[^@]*@#//fleet_coordinator:$password@#")
+  url=$(database_url) || return 1
+  url_of[coordinator]=postgresql://fleet_coordinator:$password@${url#*@}
   for id in "${instances[@]}"; do
-    url_of[$id]=$(PGFLOW_DATABASE_URL=$(database_url) "$bin/centralcloud_daemon" enroll "$id" --json | jq -er .database_url) || return 1
+    url_of[$id]=$(PGFLOW_DATABASE_URL=$url "$bin/centralcloud_daemon" enroll "$id" --json | jq -er .database_url) || return 1
   done
 }
 

@@ -13,7 +13,13 @@ migrate=${FLEET_BIN_DIR:-../../build/bin}/centralcloud_daemon
 
 # The same server, another database: what stands between the last "/" of the URL and its "?".
 url_of() { sed -E "s#^([a-z]+://[^/]*)/[^?]*#\1/$1#" <<< "$FLEET_TEST_DATABASE_URL"; }
-admin() { psql -X -q -v ON_ERROR_STOP=1 "$FLEET_TEST_DATABASE_URL" -c 'set client_min_messages = warning' -c "$1"; }
+# psql's arguments can be read by every user of the machine: the password is none of them.
+PGPASSWORD=$(sed -nE 's#^[a-z]+://[^:/@]*:([^/@]*)@.*#\1#p' <<< "$FLEET_TEST_DATABASE_URL")
+printf -v PGPASSWORD %b "${PGPASSWORD//%/\\x}"
+export PGPASSWORD
+without_password() { sed -E 's#^([a-z]+://[^:/@]*):[^/@]*@#\1@#'; }
+server=$(without_password <<< "$FLEET_TEST_DATABASE_URL")
+admin() { psql -X -q -v ON_ERROR_STOP=1 "$server" -c 'set client_min_messages = warning' -c "$1"; }
 
 template=fleet_sql_$$
 case_database=fleet_sql_$$_case
@@ -30,8 +36,9 @@ clean_up() {
 }
 trap clean_up EXIT
 admin "create database $template"
-"$migrate" migrate --database.url "$(url_of "$template")"
+PGFLOW_DATABASE_URL=$(url_of "$template") "$migrate" migrate
 
+case_login=$(url_of "$case_database" | without_password)
 files=()
 if [[ $# -gt 0 ]]; then
   for name in "$@"; do files+=("${name%.sql}.sql"); done
@@ -43,7 +50,7 @@ passed=0 failed=0
 for file in "${files[@]}"; do
   admin "create database $case_database template $template"
   if output=$(FLEET_CASE_URL=$(url_of "$case_database") PGOPTIONS='-c client_min_messages=warning -c statement_timeout=60000' \
-    psql -X -q -v ON_ERROR_STOP=1 "$(url_of "$case_database")" -f "$file" 2>&1); then
+    psql -X -q -v ON_ERROR_STOP=1 "$case_login" -f "$file" 2>&1); then
     passed=$((passed + 1))
     echo "ok     ${file%.sql}"
   else

@@ -112,7 +112,7 @@ stop_cluster() {
 }
 gone() { ! kill -0 "$1" 2> /dev/null; }
 
-# Both nodes; libpq goes to the one that takes writes.
-url_of() { # user, password, database
-  echo "postgresql://$1:$2@127.0.0.1:${pg_port[one]},127.0.0.1:${pg_port[two]}/$3?target_session_attrs=read-write&connect_timeout=2"
+# Both nodes; libpq goes to the one that takes writes. The password, one for all, is in the environment and in no argument.
+url_of() { # user, database
+  echo "postgresql://$1@127.0.0.1:${pg_port[one]},127.0.0.1:${pg_port[two]}/$2?target_session_attrs=read-write&connect_timeout=2"
 }

@@ -4,17 +4,17 @@
 instances=(alpha beta gamma)
 declare -A daemon_pid
 
-sql() { psql -X -q -At -v ON_ERROR_STOP=1 -d "$coordinator_url" -c "$1"; }
+sql() { psql -X -q -At -v ON_ERROR_STOP=1 -d "$coordinator" -c "$1"; }
 
 make_database() {
   local admin
-  admin=$(url_of postgres "$superuser_password" postgres)
-  admin_url=$(url_of postgres "$superuser_password" fleet)
-  coordinator_url=$(url_of coordinator "$superuser_password" fleet)
+  export PGPASSWORD=$superuser_password
+  admin=$(url_of postgres postgres)
+  owner=$(url_of postgres fleet)
+  coordinator=$(url_of coordinator fleet)
   psql -X -q -v ON_ERROR_STOP=1 -d "$admin" -c 'create database fleet' &&
-    "$bin/centralcloud_daemon" migrate --database.url "$admin_url" &&
-    psql -X -q -v ON_ERROR_STOP=1 -d "$admin_url" \
-      -c "create role coordinator login password '$superuser_password' in role centralcloud" &&
+    PGFLOW_DATABASE_URL=$owner "$bin/centralcloud_daemon" migrate &&
+    psql -X -q -v ON_ERROR_STOP=1 -d "$owner" <<< "create role coordinator login password '$superuser_password' in role centralcloud" &&
     sql "select quantumflow.subscribe('learning_loop_completed_queue', 'failover')"
 }
 
@@ -23,7 +23,7 @@ start_coordinator() {
   # Longer than the outage: no vote may end by its deadline while nobody can cast one.
   cat > "$work/coordinator.ini" << INI
 [database]
-url = $coordinator_url
+url = ${coordinator/@/:$superuser_password@}
 [http]
 listen = $listen
 [consensus]
@@ -36,7 +36,7 @@ INI
 
 start_agent() {
   local id=$1 folder=$work/$1 url
-  url=$("$bin/centralcloud_daemon" enroll "$id" --json --database.url "$admin_url" | jq -er .database_url) || return 1
+  url=$(PGFLOW_DATABASE_URL=$owner "$bin/centralcloud_daemon" enroll "$id" --json | jq -er .database_url) || return 1
   mkdir -p "$folder/repo"
   echo first > "$folder/repo/service.conf"
   git -C "$folder/repo" init -q -b main && git -C "$folder/repo" add -A &&

@@ -109,6 +109,8 @@ in_container() { # service, command...
   [[ $service == setup ]] || user=10001 # as the images' USER says
   [[ -e $networks/$service ]] || { touch "$networks/$service" && unshare --net="$networks/$service" ip link set lo up; } || return 1
   mapfile -d '' -t environment < <(of_service "$service" '.environment // {} | to_entries | map(.key + "=" + .value)')
+  environment=("${environment[@]/#PGFLOW_DATABASE_URL=*/PGFLOW_DATABASE_URL=postgresql://fleet@/fleet?host=/postgres}")
+  environment=("${environment[@]/#PGPASSWORD=*/PGPASSWORD=$password}")
   # shellcheck disable=SC2016
   nsenter --net="$networks/$service" unshare --mount --pid --fork --kill-child bash -c '
     root=$1 user=$2 read_only=$3 socket=$4 count=$5
@@ -128,7 +130,7 @@ in_container() { # service, command...
     ((user == 0)) || limits=(setpriv --reuid="$user" --regid="$user" --clear-groups --bounding-set=-all --inh-caps=-all --no-new-privs)
     exec chroot "$root" "${limits[@]}" env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp CREDENTIALS_DIRECTORY=/credentials "$@"' \
     in_container "$root" "$user" "$(jq -r --arg s "$service" '.services[$s].read_only' "$compose")" "$socket/.s.PGSQL.$port" \
-    "${#volumes[@]}" "${volumes[@]}" "${environment[@]/#PGFLOW_DATABASE_URL=*/PGFLOW_DATABASE_URL=postgresql://fleet:$password@/fleet?host=/postgres}" "$@"
+    "${#volumes[@]}" "${volumes[@]}" "${environment[@]}" "$@"
 }
 start_container() {
   local target words arguments

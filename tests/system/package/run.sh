@@ -46,12 +46,39 @@ type_commands() {
   local commands
   commands=$(cat)
   [[ -n $commands ]] || { echo "there are no commands"; return 1; }
-  { echo 'set -euo pipefail; PS4="> "; set -x'; printf '%s\n' "$commands" 'echo "the page ends here"'; } > "$machine/root/root/page.sh"
+  { echo 'set -euo pipefail; PATH=/run/watch:$PATH PS4="> "; set -x'; printf '%s\n' "$commands" 'echo "the page ends here"'; } > "$machine/root/root/page.sh"
   inside bash -c 'bash /root/page.sh < /dev/null | tee /root/page.out; (( PIPESTATUS[0] == 0 )) && tail -n 1 /root/page.out | grep -qx "the page ends here"' && return 0
   inside journalctl -u centralcloud_daemon -u 'singularity_agent@*' -n 30 --no-pager
   return 1
 }
 type_page() { commands_of "$1" | type_commands; }
+
+# The programs that pages type, each behind one that looks at its arguments first, as every user of a machine can. Passwords that are made here
+# have 48 hexadecimal digits.
+watch_arguments() {
+  local program
+  inside mkdir -p /run/watch && inside tee /run/watch/.look > /dev/null << 'SCRIPT' || return 1
+#!/bin/bash
+program=${0##*/}
+echo "$program" >> /run/watch/seen
+[[ ! " $* " =~ [^0-9a-f][0-9a-f]{48}[^0-9a-f] ]] || echo "$program ${*//[0-9a-f][0-9a-f][0-9a-f][0-9a-f]/....}" >> /run/watch/exposed
+exec "$(PATH=/usr/sbin:/usr/bin command -v "$program")" "$@"
+SCRIPT
+  inside touch /run/watch/seen /run/watch/exposed && inside chmod 666 /run/watch/seen /run/watch/exposed && inside chmod 755 /run/watch/.look || return 1
+  for program in psql pg_dump pg_restore createdb dropdb centralcloud_daemon singularity_agent runuser sh env sed jq curl cat tee; do
+    inside ln -s .look "/run/watch/$program" || return 1
+  done
+  # It would notice.
+  inside /run/watch/cat /dev/null "--file=$(printf '%048d' 7)" 2> /dev/null
+  inside test -s /run/watch/exposed && inside truncate -s 0 /run/watch/exposed /run/watch/seen
+}
+no_password_was_an_argument() {
+  local program
+  for program in psql pg_dump centralcloud_daemon singularity_agent; do
+    inside grep -qx "$program" /run/watch/seen || { echo "nobody watched $program"; return 1; }
+  done
+  ! inside grep . /run/watch/exposed
+}
 
 every_file() { inside find / -xdev -not -path '/proc/*' -not -path '/tmp/*' -not -path '/root/*' -not -path '/var/log/*' -not -path '/run/*' \
   -not -path '/var/lib/dpkg/*' -not -path '/var/lib/apt/*' -not -path '/var/cache/*' -not -path '/var/lib/postgresql/*' -not -path '/sys/*' \
@@ -121,11 +148,35 @@ database_away_loses_nothing() {
   wait_for 40 inside curl -fsS -o /dev/null http://127.0.0.1:4001/v1/proposals/away-1
 }
 
+# Its last commands give passwords anew: to an agent and to the coordinator, who go on with them.
+type_runbook() {
+  local file before
+  file=/etc/credstore/singularity_agent.beta.database_url
+  before=$(inside sha256sum "$file")
+  type_page deploy/runbook.md || return 1
+  [[ $(inside sha256sum "$file") != "$before" && $(inside stat -c '%a %U' "$file") == '600 root' ]] || { echo "$file is the old one, or open"; return 1; }
+  wait_for 20 inside curl -fsS -o /dev/null --unix-socket /run/singularity_agent/beta/agent.sock http://agent/readyz &&
+    wait_for 20 inside curl -fsS -o /dev/null http://127.0.0.1:4001/readyz
+}
+# As the role that the page makes, by the function that it defines.
+operators_have_names() {
+  local ann
+  ann=$(grep -E '^as_ann\(\)' deploy/README.md) || return 1
+  ask_database "select quantumflow.publish('votes_for_consensus_queue', '{\"type\": \"vote\", \"proposal_id\": \"y\"}')"
+  becomes_answer "select count(*) > 0 from quantumflow.list_dlq_messages()" t || return 1
+  inside bash -euc "$ann
+    as_ann centralcloud_daemon dlq purge
+    as_ann centralcloud_daemon rollback deployment-test --reason 'a try'" || return 1
+  becomes_answer "select string_agg(distinct role || ': ' || action, ', ' order by role || ': ' || action)
+    from centralcloud.audit_log where action in ('dlq_purge', 'rollback_trigger') and role = 'ann'" 'ann: dlq_purge, ann: rollback_trigger'
+}
+
 before=$(every_file)
 check "package: lintian has no error" bash -c 'command -v lintian > /dev/null || exit 0; lintian --fail-on error "$1"' lintian "$package"
 check "package: apt-get installs it with what it depends on" inside apt-get install -y "/root/${package##*/}"
 check "package: nothing runs and nothing is enabled after it" nothing_is_enabled
 check "package: links between the installed pages lead somewhere" tests/links.sh "$machine/root/usr/share/doc/fleet-control" '^(\.\./)?tests/'
+check "watch: arguments of the programs that pages type are looked at" watch_arguments
 check "page: every command of deploy/README.md" type_page deploy/README.md
 check "unit: credentials stand in no environment and no command line" credentials_stay_secret
 check "unit: what comes in while the database is away is kept, and goes on" database_away_loses_nothing
@@ -134,14 +185,16 @@ check "upgrade: to a release with another schema loses nothing, and each is hand
 check "roll back: the old release refuses the newer schema, and says so" old_release_refuses
 check "roll back: with the dump all is as before the upgrade, and each is handled once" dump_brings_back
 # Something for the runbook to look at.
-inside sh -c 'psql -X -q "$(cat /etc/credstore/centralcloud_daemon.database_url)"' > /dev/null << 'SQL'
+inside sh -c 'psql -X -q "$(cat /etc/credstore/fleet_admin.database_url)"' > /dev/null << 'SQL'
 select quantumflow.publish('votes_for_consensus_queue', '{"type": "vote", "proposal_id": "x"}') from generate_series(1, 2);
 SQL
 dead() { inside sh -c "PGFLOW_DATABASE_URL=\$(cat /etc/credstore/centralcloud_daemon.database_url) centralcloud_daemon dlq list --json" | jq -e 'length == 2' > /dev/null; }
 check "unit: the journal has warnings as warnings, and only those" journal_knows_priorities
 check "a message that can never be right is a dead letter" wait_for 20 dead
-check "page: every command of deploy/runbook.md" type_page deploy/runbook.md
+check "page: every command of deploy/runbook.md" type_runbook
 check "page: every command of deploy/monitoring.md" type_page deploy/monitoring.md
+check "page: no password was an argument of what the pages type" no_password_was_an_argument
+check "page: what an operator of deploy/README.md does has a name in the audit log" operators_have_names
 check "unit: the watchdog replaces a coordinator that hangs" watchdog_replaces_one_that_hangs
 check "unit: an agent runs with the drop-in of deploy/systemd/README.md" relaxed_as_the_page_says_it_runs
 check "unit: a wrong configuration is told, and not tried again" wrong_configuration_is_not_retried

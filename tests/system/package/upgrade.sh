@@ -79,7 +79,7 @@ handled_once() { # ids, how many
 
 # What deploy/README.md says under a heading, as it stands, but for the instance that the page has taken out by its end.
 type_part() { # heading, blocks of it (all)
-  { grep -hE '^(as_[a-z]+\(\)|package=|new=)' deploy/README.md; commands_of deploy/README.md "$@"; } | sed 's/ singularity_agent@gamma$//' | type_commands
+  { grep -hE '^(as_[a-z]+\(\)|sql\(\)|admin=|package=|new=)' deploy/README.md; commands_of deploy/README.md "$@"; } | sed 's/ singularity_agent@gamma$//' | type_commands
 }
 release_is() { [[ $(inside dpkg-query -W -f '${Version}' fleet-control) == "$1" ]]; }
 upgrade_loses_nothing() {
