@@ -27,7 +27,7 @@ install(FILES ${CMAKE_SOURCE_DIR}/deploy/systemd/fleet_control.tmpfiles DESTINAT
 install(DIRECTORY ${CMAKE_SOURCE_DIR}/config/ DESTINATION ${fleet_doc}/examples PATTERN "README.md" EXCLUDE)
 # Where they are in the sources, so that the links between them, and `runbook` of an alert, lead somewhere.
 foreach(page README.md deploy/README.md deploy/runbook.md deploy/monitoring.md deploy/metrics.md deploy/high_availability.md deploy/scaling.md
-             deploy/systemd/README.md deploy/docker/README.md deploy/package/README.md config/README.md sql/README.md
+             deploy/systemd/README.md deploy/docker/README.md deploy/package/README.md config/README.md sql/README.md sql/other_languages.md
              common/messages/README.md centralcloud_daemon/alerts/README.md)
   cmake_path(GET page PARENT_PATH folder)
   install(FILES ${CMAKE_SOURCE_DIR}/${page} DESTINATION ${fleet_doc}/${folder})

@@ -98,7 +98,8 @@ deploy/high_availability.md yaml tests/system/failover/cluster.sh
 deploy/monitoring.md sh tests/system/package/run.sh
 deploy/monitoring.md yaml tests/checks.sh
 deploy/runbook.md sh tests/system/package/run.sh
-deploy/systemd/README.md ini tests/system/package/run.sh'
+deploy/systemd/README.md ini tests/system/package/run.sh
+sql/other_languages.md sql tests/sql/other_languages.sql'
 blocks_are_read() {
   local page language test bad=0
   while read -r page language test; do

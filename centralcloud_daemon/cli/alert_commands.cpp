@@ -18,7 +18,6 @@ using boost::asio::awaitable;
 using daemon::column;
 using daemon::invocation;
 
-constexpr std::int64_t default_max = 100;
 /// Longer than a notifier takes to look.
 constexpr std::chrono::seconds all_have_looked{3};
 /// Longer than a usual receiver takes to answer, too.
@@ -26,13 +25,15 @@ constexpr std::chrono::seconds test_patience{15};
 constexpr std::chrono::milliseconds look_interval{200};
 
 int alerts(const invocation& call) {
-  return with_database(call, [&call](postgres::connection& connection, const settings&) -> awaitable<int> {
+  const auto length = list_length::of(call);
+  if (!length) return daemon::exit_usage;
+  return with_database(call, [&call, &length](postgres::connection& connection, const settings&) -> awaitable<int> {
     const bool recent = !call.has("active");
-    const auto list = co_await alerts::list_alerts(connection, recent, default_max);
+    const auto list = co_await alerts::list_alerts(connection, recent, length->asked());
     const std::vector<column> columns = {{"alert_id", "id"},      {"state", "state"},     {"severity", "severity"},
                                          {"name", "alert"},       {"subject", "subject"}, {"since", "since"},
                                          {"cleared_at", "until"}, {"text", "text"}};
-    print_list(call, columns, list, "no alerts");
+    print_list(call, columns, list, "no alerts", *length);
     co_return daemon::exit_done;
   });
 }
@@ -104,7 +105,7 @@ void add_alert_commands(daemon::command_table& to) {
   one.sentence = "Lists the alerts that stand, then those that were cleared within 30 days.";
   one.handler = alerts;
   one.prints_data = true;
-  one.options = {{"active", "", "Only those that stand."}};
+  one.options = {{"active", "", "Only those that stand."}, list_length::option()};
   to.add(one);
 
   one = {};

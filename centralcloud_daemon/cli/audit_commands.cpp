@@ -2,7 +2,7 @@
 #include <boost/json/object.hpp>
 #include <boost/json/parse.hpp>
 #include <cctype>
-#include <charconv>
+#include <cstdint>
 #include <ostream>
 
 #include "centralcloud_daemon/audit/audit_repository.hpp"
@@ -16,8 +16,6 @@ namespace {
 using boost::asio::awaitable;
 using daemon::column;
 using daemon::invocation;
-
-constexpr std::int64_t max_listed = 10'000;
 
 std::string text_of(const boost::json::object& in, std::string_view key) {
   const auto& value = in.at(boost::json::string_view(key.data(), key.size()));
@@ -68,36 +66,22 @@ int verify(const invocation& call) {
       call, [&call](postgres::connection& connection, const settings&) { return verify_log(call, connection); });
 }
 
-/// Empty: not given; false: not a number from 1 to `max`.
-bool read_number(const invocation& call, std::string_view option, std::int64_t max, std::optional<std::int64_t>& into) {
-  if (!call.has(option)) return true;
-  const auto text = call.option(option);
-  std::int64_t number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || end != text.data() + text.size() || number < 1 || number > max) {
-    refuse(call, "--" + std::string(option) + ": expected a number from 1 to " + std::to_string(max));
-    return false;
-  }
-  into = number;
-  return true;
-}
-
 int list(const invocation& call) {
   audit::list_options what;
-  std::optional<std::int64_t> max;
-  if (!read_number(call, "before", INT64_MAX, what.before) || !read_number(call, "max", max_listed, max))
-    return daemon::exit_usage;
-  if (max) what.max = *max;
+  const auto length = list_length::of(call);
+  if (!length || !read_number(call, "before", INT64_MAX, what.before)) return daemon::exit_usage;
+  what.max = length->asked();
   if (call.has("proposal")) what.proposal = call.option("proposal");
-  return with_database(call, [&call, what](postgres::connection& connection, const settings&) -> awaitable<int> {
+  const auto work = [&call, &what, &length](postgres::connection& connection, const settings&) -> awaitable<int> {
     auto wanted = what;
     const auto entries = co_await audit::list(connection, std::move(wanted));
     const std::vector<column> columns = {{"audit_id", "id"},  {"at", "at"},       {"actor", "who"},
                                          {"role", "role"},    {"action", "what"}, {"proposal_id", "proposal"},
                                          {"detail", "detail"}};
-    print_list(call, columns, entries, "no entries");
+    print_list(call, columns, entries, "no entries", *length);
     co_return daemon::exit_done;
-  });
+  };
+  return with_database(call, work);
 }
 
 }  // namespace
@@ -118,7 +102,7 @@ void add_audit_commands(daemon::command_table& to) {
   one.prints_data = true;
   one.options = {{"proposal", "ID", "Only what is about this proposal."},
                  {"before", "ID", "Only entries before this one, to page on."},
-                 {"max", "N", "At most so many; 100 otherwise."}};
+                 list_length::option()};
   to.add(one);
 }
 

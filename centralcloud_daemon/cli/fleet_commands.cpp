@@ -18,14 +18,23 @@ using boost::asio::awaitable;
 using daemon::column;
 using daemon::invocation;
 
-constexpr std::int64_t default_max = 100;
 constexpr std::size_t max_reason_bytes = 2000;
 
+/// The first page.
+page first(list_length length) {
+  page wanted;
+  wanted.max = length.asked();
+  return wanted;
+}
+
 int proposals(const invocation& call) {
-  return with_database(call, [&call](postgres::connection& connection, const settings&) -> awaitable<int> {
+  const auto length = list_length::of(call);
+  if (!length) return daemon::exit_usage;
+  return with_database(call, [&call, &length](postgres::connection& connection, const settings&) -> awaitable<int> {
     std::optional<std::string> status;
     if (call.has("status")) status = call.option("status");
-    const auto list = co_await list_proposals(connection, std::move(status));
+    auto wanted = first(*length);
+    const auto list = co_await list_proposals(connection, std::move(status), std::move(wanted));
     const std::vector<column> columns = {{"proposal_id", "proposal"},
                                          {"instance_id", "instance"},
                                          {"agent_type", "agent type"},
@@ -34,7 +43,7 @@ int proposals(const invocation& call) {
                                          {"votes", "votes"},
                                          {"electorate", "voters"},
                                          {"received_at", "received at"}};
-    print_list(call, columns, list, "no proposals");
+    print_list(call, columns, list, "no proposals", *length);
     co_return daemon::exit_done;
   });
 }
@@ -90,24 +99,30 @@ int rollback(const invocation& call) {
 }
 
 int instances(const invocation& call) {
-  return with_database(call, [&call](postgres::connection& connection, const settings& with) -> awaitable<int> {
-    const auto list = co_await list_instances(connection, with.consensus.heartbeat_timeout);
-    const std::vector<column> columns = {
-        {"instance_id", "instance"}, {"fresh", "fresh"}, {"seen_seconds_ago", "seen s ago"},
-        {"version", "version"},      {"roles", "roles"}, {"registered_at", "registered at"}};
-    print_list(call, columns, list, "no instance has registered");
-    co_return daemon::exit_done;
-  });
+  const auto length = list_length::of(call);
+  if (!length) return daemon::exit_usage;
+  return with_database(
+      call, [&call, &length](postgres::connection& connection, const settings& with) -> awaitable<int> {
+        auto wanted = first(*length);
+        const auto list = co_await list_instances(connection, with.consensus.heartbeat_timeout, std::move(wanted));
+        const std::vector<column> columns = {
+            {"instance_id", "instance"}, {"fresh", "fresh"}, {"seen_seconds_ago", "seen s ago"},
+            {"version", "version"},      {"roles", "roles"}, {"registered_at", "registered at"}};
+        print_list(call, columns, list, "no instance has registered", *length);
+        co_return daemon::exit_done;
+      });
 }
 
 int patterns(const invocation& call) {
-  return with_database(call, [&call](postgres::connection& connection, const settings&) -> awaitable<int> {
-    const auto list = co_await list_patterns(connection, default_max);
+  const auto length = list_length::of(call);
+  if (!length) return daemon::exit_usage;
+  return with_database(call, [&call, &length](postgres::connection& connection, const settings&) -> awaitable<int> {
+    const auto list = co_await list_patterns(connection, length->asked());
     const std::vector<column> columns = {
         {"pattern_id", "pattern"},     {"pattern_type", "type"},    {"state", "state"},
         {"instances", "instances"},    {"success_rate", "success"}, {"usage_count", "uses"},
         {"description", "description"}};
-    print_list(call, columns, list, "no patterns");
+    print_list(call, columns, list, "no patterns", *length);
     co_return daemon::exit_done;
   });
 }
@@ -125,7 +140,7 @@ daemon::subcommand made(std::string name, std::string sentence, std::function<in
 
 void add_fleet_commands(daemon::command_table& to) {
   auto one = made("proposals", "Lists the newest proposals with where they stand.", proposals);
-  one.options = {{"status", "STATUS", "Only those in this state."}};
+  one.options = {{"status", "STATUS", "Only those in this state."}, list_length::option()};
   to.add(one);
 
   one = made("proposal", "Tells the whole story of a proposal: votes, steps, samples, triggers.", proposal);
@@ -139,8 +154,13 @@ void add_fleet_commands(daemon::command_table& to) {
   one.options = {{"reason", "TEXT", "Why; kept in the audit log. Required."}};
   to.add(one);
 
-  to.add(made("instances", "Lists the instances and when each was last heard of.", instances));
-  to.add(made("patterns", "Lists reported patterns, most recently seen first.", patterns));
+  one = made("instances", "Lists the instances and when each was last heard of.", instances);
+  one.options = {list_length::option()};
+  to.add(one);
+
+  one = made("patterns", "Lists reported patterns, most recently seen first.", patterns);
+  one.options = {list_length::option()};
+  to.add(one);
 }
 
 }  // namespace fleet::central::cli

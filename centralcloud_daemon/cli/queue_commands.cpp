@@ -16,8 +16,6 @@ using boost::asio::awaitable;
 using daemon::column;
 using daemon::invocation;
 
-constexpr std::int64_t default_max = 100;
-
 std::optional<std::int64_t> number_in(std::string_view text) {
   std::int64_t number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
@@ -43,26 +41,30 @@ int queues(const invocation& call) {
 }
 
 int pending(const invocation& call) {
-  return with_database(call, [&call](postgres::connection& connection, const settings&) -> awaitable<int> {
+  const auto length = list_length::of(call);
+  if (!length) return daemon::exit_usage;
+  return with_database(call, [&call, &length](postgres::connection& connection, const settings&) -> awaitable<int> {
     auto queue = call.positionals.front();
-    const auto list = co_await list_pending(connection, std::move(queue), default_max);
+    const auto list = co_await list_pending(connection, std::move(queue), length->asked());
     const std::vector<column> columns = {{"message_id", "message"},  {"state", "state"},
                                          {"attempts", "attempts"},   {"enqueued_at", "enqueued at"},
                                          {"recipient", "recipient"}, {"consumer_group", "group"},
                                          {"payload.type", "type"},   {"payload.proposal_id", "proposal"}};
-    print_list(call, columns, list, "nothing is pending");
+    print_list(call, columns, list, "nothing is pending", *length);
     co_return daemon::exit_done;
   });
 }
 
 int dlq_list(const invocation& call) {
-  return with_database(call, [&call](postgres::connection& connection, const settings&) -> awaitable<int> {
+  const auto length = list_length::of(call);
+  if (!length) return daemon::exit_usage;
+  return with_database(call, [&call, &length](postgres::connection& connection, const settings&) -> awaitable<int> {
     auto queue = first_operand(call);
-    const auto list = co_await list_dead_letters(connection, std::move(queue), default_max);
+    const auto list = co_await list_dead_letters(connection, std::move(queue), length->asked());
     const std::vector<column> columns = {{"id", "id"},           {"queue_name", "queue"},
                                          {"reason", "reason"},   {"attempts", "attempts"},
                                          {"dead_at", "dead at"}, {"error", "error"}};
-    print_list(call, columns, list, "no dead letters");
+    print_list(call, columns, list, "no dead letters", *length);
     co_return daemon::exit_done;
   });
 }
@@ -115,14 +117,16 @@ daemon::subcommand made(std::string name, std::string sentence, std::function<in
 void add_queue_commands(daemon::command_table& to) {
   to.add(made("queues", "Lists the queues with their depth and totals.", queues));
 
-  auto one = made("pending", "Lists what waits in a queue.", pending);
+  auto one = made("pending", "Lists what waits in a queue, oldest first.", pending);
   one.operands = "QUEUE";
   one.min_operands = one.max_operands = 1;
+  one.options = {list_length::option()};
   to.add(one);
 
   one = made("dlq list", "Lists dead letters, newest first.", dlq_list);
   one.operands = "[QUEUE]";
   one.max_operands = 1;
+  one.options = {list_length::option()};
   to.add(one);
 
   one = made("dlq retry", "Gives a dead letter a new set of attempts.", dlq_retry);

@@ -1,8 +1,11 @@
 #include "centralcloud_daemon/cli/session.hpp"
 
+#include <fmt/format.h>
+
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/json/parse.hpp>
+#include <charconv>
 #include <exception>
 #include <optional>
 #include <ostream>
@@ -16,6 +19,9 @@ namespace fleet::central::cli {
 namespace {
 
 using boost::asio::awaitable;
+
+constexpr std::int64_t usual_list = 100;
+constexpr std::int64_t longest_list = 10'000;
 
 awaitable<int> connect_and_run(const daemon::invocation& call, const settings& with, database_work work,
                                schema_check check) {
@@ -67,6 +73,30 @@ int refuse(const daemon::invocation& call, std::string_view message) {
   return daemon::exit_refused;
 }
 
+bool read_number(const daemon::invocation& call, std::string_view option, std::int64_t max,
+                 std::optional<std::int64_t>& into) {
+  if (!call.has(option)) return true;
+  const auto text = call.option(option);
+  std::int64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size() || number < 1 || number > max) {
+    refuse(call, "--" + std::string(option) + ": expected a number from 1 to " + std::to_string(max));
+    return false;
+  }
+  into = number;
+  return true;
+}
+
+daemon::command_option list_length::option() {
+  return {"max", "N", fmt::format("At most so many, up to {}; {} otherwise.", longest_list, usual_list)};
+}
+
+std::optional<list_length> list_length::of(const daemon::invocation& call) {
+  std::optional<std::int64_t> wanted;
+  if (!read_number(call, "max", longest_list, wanted)) return std::nullopt;
+  return list_length(wanted.value_or(usual_list), call.json);
+}
+
 void print_list(const daemon::invocation& call, const std::vector<daemon::column>& columns, const std::string& list,
                 const std::string& empty_text) {
   if (call.json) {
@@ -74,6 +104,25 @@ void print_list(const daemon::invocation& call, const std::vector<daemon::column
     return;
   }
   daemon::print_rows(*call.out, false, columns, boost::json::parse(list).as_array(), empty_text);
+}
+
+void print_list(const daemon::invocation& call, const std::vector<daemon::column>& columns, const std::string& list,
+                const std::string& empty_text, list_length length) {
+  if (call.json) {
+    *call.out << list << '\n';
+    return;
+  }
+  auto rows = boost::json::parse(list).as_array();
+  const auto shown = static_cast<std::size_t>(length.shown());
+  const bool more = rows.size() > shown;
+  if (more) rows.resize(shown);
+  daemon::print_rows(*call.out, false, columns, rows, empty_text);
+  // Not on the standard output, where a script would count it as a row.
+  if (more && length.shown() == longest_list) {
+    *call.err << fmt::format("the first {}; there are more\n", shown);
+  } else if (more) {
+    *call.err << fmt::format("the first {}; more with --max\n", shown);
+  }
 }
 
 }  // namespace fleet::central::cli

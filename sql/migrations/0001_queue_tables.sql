@@ -163,7 +163,7 @@ create table quantumflow.dead_letter (
   errors       jsonb not null,
   dead_at      timestamptz not null default clock_timestamp(),
   written_in   xid8 not null default pg_current_xact_id());
-create index on quantumflow.dead_letter (cursor_id);
+create index on quantumflow.dead_letter (cursor_id, dead_at, id);
 create index on quantumflow.dead_letter (msg_id);
 
 -- Processes that consume. A row that is still there when its process starts again says that the last run ended badly.

@@ -321,7 +321,8 @@ comment on function quantumflow.publish_many is
 
 -- A producer that numbers its publications (ascending; gaps are allowed) may repeat one after a COMMIT whose reply was
 -- lost, or from its spool: what was published is not published again, and the ids are those of the first time (empty
--- where a later publication has replaced them).
+-- where a later publication has replaced them). A producer is forgotten after 7 days without a publication (trim_producers):
+-- what it repeats then is published again.
 create function quantumflow.publish_once(producer text, sequence bigint, queue text, payloads text[],
                                          keys text[] default null, recipients text[] default null) returns bigint[]
 language plpgsql as $$
@@ -349,7 +350,7 @@ begin
   return ids;
 end $$;
 comment on function quantumflow.publish_once is
-  'publish_many for a producer that numbers its publications: repeated with the same number, it changes nothing.';
+  'publish_many for a producer that numbers its publications, ascending: repeated with the same number, or a lower one, it changes nothing. A producer is forgotten after 7 days without a publication.';
 
 -- Deletes positions that newer ones have replaced, and those of producers that have been silent for a week.
 create function quantumflow.trim_producers() returns bigint language plpgsql as $$

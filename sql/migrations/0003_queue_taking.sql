@@ -140,18 +140,18 @@ end $$;
 -- bound, and the transactions that were in progress. A stream of a shared queue that nobody reads yet keeps everything for
 -- its first group (cursor_id is null).
 create view quantumflow.frontier as
-  select s.stream_id, s.queue_id, c.cursor_id, c.consumer_group, p.pos_xid, p.pos_id,
+  select s.stream_id, s.queue_id, s.recipient, c.cursor_id, c.consumer_group, p.pos_xid, p.pos_id, p.backlog_taken,
          case when p.pos_xid >= pg_snapshot_xmax(p.done) then p.pos_xid else pg_snapshot_xmax(p.done) end as lower_xid,
          case when p.pos_xid >= pg_snapshot_xmax(p.done) then p.pos_id else 0 end as lower_id,
          array(select x from pg_snapshot_xip(p.done) x where x >= coalesce(p.pos_xid, '0'))
            || array(select pg_snapshot_xip(p.win)) as late_xids
     from quantumflow.stream s join quantumflow.cursor c using (stream_id)
     cross join lateral (
-      select t.done, t.win, t.pos_xid, t.pos_id from quantumflow.cursor_position t
+      select t.done, t.win, t.pos_xid, t.pos_id, t.backlog_taken from quantumflow.cursor_position t
        where t.cursor_id = c.cursor_id order by t.cursor_id desc, t.seq desc limit 1) p
    where c.retired_at is null
   union all
-  select s.stream_id, s.queue_id, null, quantumflow.unclaimed(), null, null, '0', 0, '{}'
+  select s.stream_id, s.queue_id, null, null, quantumflow.unclaimed(), null, null, null, '0', 0, '{}'
     from quantumflow.stream s
    where s.lane is not null and not exists (select from quantumflow.cursor c where c.stream_id = s.stream_id);
 

@@ -104,40 +104,80 @@ begin
   return query select * from quantumflow.queue_figures(queue);
 end $$;
 
+-- Of each reader the messages that are next in its turn, and of these the oldest. Each part is cut to `max` where an index gives its order
+-- and bodies are parsed last of all, so that a list costs the same however much waits.
 create function quantumflow.list_pending_messages(queue text, max int default 100)
 returns table (message_id bigint, payload jsonb, enqueued_at timestamptz, attempts int, recipient text,
-               consumer_group text, state text, due_at timestamptz) language plpgsql stable as $$
+               consumer_group text, state text, due_at timestamptz) language plpgsql stable
+set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
 declare me text := quantumflow.session_instance();  -- an instance sees its own messages only
 begin
   perform quantumflow.find_queue(queue);
   return query
-    select * from (
-      select u.msg_id, quantumflow.payload_of(u.body), u.enqueued_at, 0, u.recipient, u.consumer_group, 'pending', null::timestamptz
-        from quantumflow.unread u where u.queue_name = list_pending_messages.queue
-         and (me is null or u.consumer_group = me)
-      union all
-      select t.msg_id, quantumflow.payload_of(t.body), t.enqueued_at, t.attempts, v.recipient, v.consumer_group, 'retrying',
-             nullif(t.due_at, '-infinity')
-        from quantumflow.retry t join quantumflow.reader v using (cursor_id)
-       where v.queue_name = list_pending_messages.queue and t.taken_by is null
-         and (me is null or v.consumer_group = me)) waiting
-     order by 3, 1 limit list_pending_messages.max;
+    select w.msg_id, quantumflow.payload_of(w.body), w.enqueued_at, w.attempts, w.recipient, w.consumer_group, w.state, w.due_at
+      from (
+        select n.msg_id, n.body, n.enqueued_at, 0 as attempts, f.recipient,
+               case when f.cursor_id is not null then f.consumer_group end as consumer_group, 'pending' as state,
+               null::timestamptz as due_at
+          from quantumflow.queue q join quantumflow.frontier f using (queue_id)
+         cross join lateral (
+           (select k.msg_id, k.enqueued_at, k.body from quantumflow.backlog k
+             where k.cursor_id = f.cursor_id and k.seq > f.backlog_taken
+             order by k.cursor_id, k.seq limit list_pending_messages.max)
+           union all
+           -- Those from the lower bound on are in the log's part below.
+           (select l.msg_id, l.enqueued_at, l.body
+              from (select distinct x from unnest(f.late_xids) x where x < f.lower_xid) late
+             cross join lateral (
+               select m.xid, m.msg_id, m.enqueued_at, m.body from quantumflow.message m
+                where m.stream_id = f.stream_id and m.xid = late.x and (m.xid <> f.pos_xid or m.msg_id > f.pos_id) is not false
+                order by m.xid, m.msg_id limit list_pending_messages.max) l
+             order by l.xid, l.msg_id limit list_pending_messages.max)
+           union all
+           (select m.msg_id, m.enqueued_at, m.body from quantumflow.message m
+             where m.stream_id = f.stream_id and (m.xid, m.msg_id) > (f.lower_xid, f.lower_id)
+             order by m.xid, m.msg_id limit list_pending_messages.max)) n
+         where q.name = list_pending_messages.queue and (me is null or f.consumer_group = me)
+        union all
+        select r.msg_id, r.body, r.enqueued_at, r.attempts, v.recipient, v.consumer_group, 'retrying', nullif(r.due_at, '-infinity')
+          from quantumflow.reader v
+         cross join lateral (
+           select t.msg_id, t.body, t.enqueued_at, t.attempts, t.due_at from quantumflow.retry t
+            where t.cursor_id = v.cursor_id and t.taken_by is null
+            order by t.cursor_id, t.xid, t.msg_id limit list_pending_messages.max) r
+         where v.queue_name = list_pending_messages.queue and (me is null or v.consumer_group = me)
+        order by 3, 1 limit list_pending_messages.max) w
+     order by w.enqueued_at, w.msg_id;
 end $$;
+comment on function quantumflow.list_pending_messages is
+  'What waits in a queue, oldest first: of each reader the max messages that are next in its turn, and of those max.';
 
+-- Newest first, in the same way. Readers that have dead letters are found by leaps through the index: they are few, of thousands.
 create function quantumflow.list_dlq_messages(queue text default null, max int default 100)
 returns table (id bigint, queue_name text, message_id bigint, payload jsonb, reason text, error text, attempts int,
                errors jsonb, enqueued_at timestamptz, dead_at timestamptz, recipient text, consumer_group text)
-language plpgsql stable as $$
+language plpgsql stable set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
 declare me text := quantumflow.session_instance();
 begin
   if queue is not null then perform quantumflow.find_queue(queue); end if;
   return query
-    select d.id, v.queue_name, d.msg_id, quantumflow.payload_of(d.body), d.reason, d.errors -> -1 ->> 'error', d.attempts, d.errors,
-           d.enqueued_at, d.dead_at, v.recipient, v.consumer_group
-      from quantumflow.dead_letter d join quantumflow.reader v using (cursor_id)
-     where (list_dlq_messages.queue is null or v.queue_name = list_dlq_messages.queue)
-       and (me is null or v.consumer_group = me)
-     order by d.dead_at desc, d.id desc limit list_dlq_messages.max;
+    with recursive buried (cursor_id) as (
+      (select d.cursor_id from quantumflow.dead_letter d order by d.cursor_id limit 1)
+      union all
+      select (select d.cursor_id from quantumflow.dead_letter d where d.cursor_id > b.cursor_id order by d.cursor_id limit 1)
+        from buried b where b.cursor_id is not null)
+    select w.id, w.queue_name, w.msg_id, quantumflow.payload_of(w.body), w.reason, w.errors -> -1 ->> 'error', w.attempts, w.errors,
+           w.enqueued_at, w.dead_at, w.recipient, w.consumer_group
+      from (
+        select v.queue_name, v.recipient, v.consumer_group, d.*
+          from buried b join quantumflow.reader v on v.cursor_id = b.cursor_id
+         cross join lateral (
+           select l.* from quantumflow.dead_letter l where l.cursor_id = b.cursor_id
+            order by l.cursor_id desc, l.dead_at desc, l.id desc limit list_dlq_messages.max) d
+         where (list_dlq_messages.queue is null or v.queue_name = list_dlq_messages.queue)
+           and (me is null or v.consumer_group = me)
+         order by d.dead_at desc, d.id desc limit list_dlq_messages.max) w
+     order by w.dead_at desc, w.id desc;
 end $$;
 
 create function quantumflow.retry_dlq_message(id bigint) returns bigint language plpgsql as $$

@@ -173,7 +173,10 @@ $$;
 
 create function centralcloud.list_patterns(max int default 100) returns setof jsonb
 language sql stable set timezone = 'UTC' as $$
-  select to_jsonb(v) from centralcloud.patterns v order by v.last_seen_at desc, v.pattern_id limit list_patterns.max
+  -- The page first: only its code is read and its reports are added up.
+  with page as materialized (
+    select p.pattern_id from centralcloud.pattern p order by p.last_seen_at desc, p.pattern_id limit list_patterns.max)
+  select to_jsonb(v) from page join centralcloud.patterns v using (pattern_id) order by v.last_seen_at desc, v.pattern_id
 $$;
 
 create function centralcloud.list_safety_profiles(max int default 1000) returns setof jsonb

@@ -66,3 +66,18 @@ select min(sample_id) as first_sample, string_agg(sample_id::text, ',' order by 
 select expect(sampled(0), :'all_samples', 'all samples');
 select expect(sampled(:first_sample), :'later_samples', 'those behind the one that the reader has');
 select expect((proposal_story('p1') -> 'proposal') - 'code_change', proposal_story('p1', false) -> 'proposal', 'without, and nothing else is missing');
+
+-- A page of patterns adds up the reports of that page and no others.
+insert into pattern (pattern_id, pattern_type, code_pattern, code, last_seen_at) select 'pattern-' || n, 't', '{}', '', now() + n * interval '1 s' from generate_series(1, 2000) n;
+insert into pattern_source (pattern_id, instance_id, agent_type, success_rate, usage_count, reports, reported_at)
+select 'pattern-' || n, i, 't', 0.5, 2, 1, now() from generate_series(1, 2000) n, unnest('{alpha,beta}'::text[]) i;
+select expect((select string_agg(p ->> 'pattern_id' || ' ' || (p ->> 'instances') || ' ' || (p ->> 'usage_count'), ', ' order by n) from list_patterns(2) with ordinality l(p, n)),
+              'pattern-2000 2 4, pattern-1999 2 4', 'latest first');
+create function public.blocks_of(statement text) returns bigint language plpgsql as $$
+declare plan jsonb;
+begin
+  execute statement;
+  execute 'explain (analyze, buffers, format json) ' || statement into plan;
+  return (plan #>> '{0,Plan,Shared Hit Blocks}')::bigint + (plan #>> '{0,Plan,Shared Read Blocks}')::bigint;
+end $$;
+select expect(public.blocks_of('select * from centralcloud.list_patterns(10)') <= 300, true, 'blocks of a page of 10 of 2,000 patterns');

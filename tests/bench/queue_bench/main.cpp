@@ -61,7 +61,7 @@ plan quick_plan() {
 void print_help() {
   fmt::print(
       "queue_bench [--quick | --long] [--only SECTION]... [--json FILE] [--rivals FOLDER]\n"
-      "  --quick    half a minute, for a first look        --long  also five minutes of steady load\n"
+      "  --quick    1.5 to 3 minutes, for a first look     --long  also five minutes of steady load\n"
       "  --only     one of:");
   for (const auto& each : sections()) fmt::print(" {}", each.name);
   fmt::print(

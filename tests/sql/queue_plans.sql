@@ -1,0 +1,86 @@
+\ir _queue.sql
+-- A take costs what it takes, wherever in a long log it stands: each scan begins at one bound of the index, in its order.
+create function public.send_many(n int) returns bigint language sql as $$
+  select count(publish_many('patterns_for_aggregator_queue', array(select format('{"n": %s, "pad": "%s"}', i, repeat('x', 100)) from generate_series(1, 10000) i)))
+    from generate_series(1, n / 10000) $$;
+create function public.blocks_of(plan jsonb) returns bigint language sql as $$
+  select (plan #>> '{0,Plan,Shared Hit Blocks}')::bigint + (plan #>> '{0,Plan,Shared Read Blocks}')::bigint $$;
+-- The first execution of a session counts, too: its plan is made for its values, unless that is pinned.
+create function public.take_explained(max int, out rows bigint, out blocks bigint) language plpgsql as $$
+declare plan jsonb;
+begin
+  execute format('explain (analyze, buffers, format json) select * from quantumflow.take_lane(%L, %L, %s)',
+                 'patterns_for_aggregator_queue', 'centralcloud', max) into plan;
+  rows := (plan #>> '{0,Plan,Actual Rows}')::bigint;
+  blocks := public.blocks_of(plan);
+end $$;
+create function public.take_costs(max int, max_blocks bigint, what text) returns void language plpgsql as $$
+declare t record;
+begin
+  t := public.take_explained(max);
+  perform public.expect(t.rows, max::bigint, what);
+  if t.blocks > max_blocks then raise exception '%: % blocks, expected at most %', what, t.blocks, max_blocks; end if;
+end $$;
+
+-- What a session reads of the catalogue the first time: some 1,900 blocks. The whole log below has more than 2,000, and its index 400.
+select public.send_many(10000) \gset
+\c
+set search_path to quantumflow, public;
+select blocks as catalogue from public.take_explained(1) \gset
+select public.send_many(100000) \gset
+-- 1000 rows are some 25 blocks of the table and 5 of the index, read twice: the batch, and its end.
+\c
+set search_path to quantumflow, public;
+select public.take_costs(1000, :catalogue + 300, 'the first of a session');
+select public.take_costs(1000, 300, 'the first of a log');
+select count(*) from (select take('patterns_for_aggregator_queue', 'centralcloud', 9000) from generate_series(1, 9)) t \gset
+\c
+set search_path to quantumflow, public;
+select public.take_costs(1000, :catalogue + 300, 'the first of a session, deep in a window');
+select public.take_costs(1000, 300, 'deep in a window');
+select public.take_costs(100, 150, 'few');
+
+-- The plan of the scan, with the settings that a take has.
+create function public.plan_of(statement text) returns jsonb language plpgsql
+set enable_seqscan = off set enable_bitmapscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
+declare plan jsonb;
+begin
+  execute 'explain (format json) ' || statement into plan;
+  return plan;
+end $$;
+create function public.nodes(plan jsonb) returns table (kind text, node jsonb) language sql as $$
+  select n ->> 'Node Type', n from jsonb_path_query(plan, 'strict $.**') n where jsonb_typeof(n) = 'object' and n ? 'Node Type' $$;
+prepare scan(int, xid8, bigint, pg_snapshot, int) as select * from read_log($1, $2, $3, $4, $5);
+select public.plan_of('execute scan(1, ''5'', 7, ''1:1:'', 100)') as plan \gset
+select expect((select count(*) from public.nodes(:'plan') where kind in ('Sort', 'Incremental Sort', 'Seq Scan', 'Bitmap Heap Scan', 'Bitmap Index Scan')), 0::bigint, 'in the order of the index: ' || :'plan');
+select expect((select count(*) from public.nodes(:'plan') where kind like 'Index%Scan'), 3::bigint, 'a scan for each segment: ' || :'plan');
+select expect((select bool_and(node ->> 'Index Cond' ~ 'ROW\((\w+\.)?xid, (\w+\.)?msg_id\) > ROW\(' and node ->> 'Index Cond' !~ 'xid >')
+                 from public.nodes(:'plan') where kind like 'Index%Scan'), true, 'one lower bound: ' || :'plan');
+
+-- Late ones, behind a transaction that was in progress: as many blocks, and none of what lies between.
+create extension if not exists dblink schema public;
+\getenv url FLEET_CASE_URL
+select public.dblink_connect('other', :'url') \gset
+select public.dblink_exec('other', 'set search_path to quantumflow, public') \gset
+select public.dblink_exec('other', 'begin') \gset
+select n from public.dblink('other', 'select public.send_many(20000)') t(n bigint) \gset
+select public.send_many(50000) \gset
+create function public.take_all() returns void language plpgsql as $$
+begin
+  while (select count(*) > 0 from take('patterns_for_aggregator_queue', 'centralcloud', 10000)) loop null; end loop;
+end $$;
+select public.take_all() \gset
+select public.dblink_exec('other', 'commit') \gset
+select public.take_costs(1000, 250, 'late ones');
+select public.take_costs(1000, 250, 'more of the late ones');
+
+-- An empty look, behind 180,000 that were taken.
+select public.take_all() \gset
+create function public.look_explained() returns bigint language plpgsql as $$
+declare plan jsonb;
+begin
+  execute 'explain (analyze, buffers, format json) select quantumflow.next_work_ms(''patterns_for_aggregator_queue'', ''centralcloud'')' into plan;
+  return public.blocks_of(plan);
+end $$;
+select public.look_explained() \gset
+select expect(public.look_explained() <= 50, true, 'an idle look reads few blocks');
