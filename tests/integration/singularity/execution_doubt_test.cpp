@@ -133,7 +133,8 @@ TEST_CASE("execution_flow: a command that is cut off half-way is told to revert;
 }
 
 TEST_CASE("execution_flow: an undo that has no answer in time is tried again, a few times, and after a stop") {
-  const std::string undo_attempts = "select outcome || ':' || attempts from singularity.execution_step where step = 'undo'";
+  const std::string undo_attempts =
+      "select outcome || ':' || attempts from singularity.execution_step where step = 'undo'";
   SECTION("it is there the second time") {
     by_command with("agent_undo_again", "kill -9 $$", "[ -e slow ] || { : > slow; exec sleep 30; }");
     CHECK(with.status("p1") == "failed");
