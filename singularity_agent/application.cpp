@@ -124,7 +124,7 @@ struct application::parts {
 
 application::application(daemon::service_start start) {
   auto effective = value_or_throw(settings_from(start.configured));
-  auto sampler = value_or_throw(make_sampler(effective));
+  auto sampler = value_or_throw(make_sampler(effective, start.log));
   parts_.reset(new parts{start.on, std::move(start.configured), std::move(effective), std::move(start.log),
                          std::move(start.reload), std::move(sampler)});
   parts_->registry.begin(telemetry::catalogue::source::agent);
