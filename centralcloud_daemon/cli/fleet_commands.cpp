@@ -22,10 +22,17 @@ constexpr std::int64_t default_max = 100;
 constexpr std::size_t max_reason_bytes = 2000;
 
 int proposals(const invocation& call) {
-  return with_database(call, [&call](postgres::connection& connection, const settings&) -> awaitable<int> {
-    std::optional<std::string> status;
-    if (call.has("status")) status = call.option("status");
-    const auto list = co_await list_proposals(connection, std::move(status));
+  std::optional<std::string> status;
+  if (call.has("status")) status = call.option("status");
+  if (status) {
+    const auto known = check_proposal_status(*status);
+    if (!known) {
+      refuse(call, "--" + known.error().message);
+      return daemon::exit_usage;
+    }
+  }
+  return with_database(call, [&call, &status](postgres::connection& connection, const settings&) -> awaitable<int> {
+    const auto list = co_await list_proposals(connection, status);
     const std::vector<column> columns = {{"proposal_id", "proposal"},
                                          {"instance_id", "instance"},
                                          {"agent_type", "agent type"},
