@@ -210,8 +210,7 @@ bool application::parts::listen() {
   options.metrics_prefix = "singularity";
   http::router routes;
   http::add_health_routes(routes, health, registry, [this] { refresh_metrics(); });
-  api::add_routes(routes,
-                  {pool, *taking, queue.repository(), votes.repository(), executions, known_patterns, feed});
+  api::add_routes(routes, {pool, *taking, queue.repository(), votes.repository(), executions, known_patterns, feed});
   server = std::make_unique<http::server>(loop.executor(), std::move(options), std::move(routes), log, registry);
   const auto started = server->start();
   if (!started) {

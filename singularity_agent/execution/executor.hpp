@@ -44,8 +44,8 @@ struct reverted_change {
   std::chrono::milliseconds duration{0};
 };
 
-/// How often taking a change back is tried again where the executor was away, and after what pause: each is twice the one
-/// before it, up to 64 times the first. Another failure is final at once.
+/// How often taking a change back is tried again where the executor was away, and after what pause: each is twice the
+/// one before it, up to 64 times the first. Another failure is final at once.
 struct retry_rule {
   int max_attempts = 5;
   std::chrono::milliseconds first_pause{1'000};
