@@ -122,6 +122,8 @@ TEST_CASE("coordinator commands: queues and pending while no coordinator runs, t
   const auto good = propose(fleet, 2);
   check_waiting(coordinator, good);
   fleet.coordinators[0]->start();
+  // Several workers take proposals: two at once would be received in any order.
+  REQUIRE(wait_until([&] { return coordinator.list("proposals").size() == 1; }));
   const auto poor = propose(fleet, 9.5);
   const auto status_of = [&](const std::string& id) {
     return with_key(coordinator.list("proposals"), "proposal_id", id)["status"];
