@@ -1,11 +1,23 @@
 #include "centralcloud_daemon/overview_repository.hpp"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <array>
 #include <utility>
+
+#include "common/base/text.hpp"
 
 namespace fleet::central {
 namespace {
 
 using boost::asio::awaitable;
+
+/// The states of a vote, then those of a change, as the tables' checks have them.
+constexpr std::array<std::string_view, 11> proposal_statuses = {
+    "voting",      "approved",        "rejected", "executing", "watching", "confirmed", "rollback_triggered",
+    "rolled_back", "rollback_failed", "failed",   "not_begun"};
 
 /// `source`: a set-returning expression with the columns `item` (jsonb) and `n` (its place).
 awaitable<std::string> list(postgres::connection& connection, std::string source, postgres::params args) {
@@ -38,6 +50,12 @@ awaitable<std::string> list_dead_letters(postgres::connection& connection, std::
                           "(select to_jsonb(m) as item, row_number() over () as n"
                           " from quantumflow.list_dlq_messages($1, $2) m) listed",
                           std::move(args));
+}
+
+base::result<void> check_proposal_status(std::string_view status) {
+  if (std::find(proposal_statuses.begin(), proposal_statuses.end(), status) != proposal_statuses.end()) return {};
+  return base::invalid_fields({{"status", fmt::format("expected one of {}, got {}", fmt::join(proposal_statuses, ", "),
+                                                      base::abbreviate(status, 100))}});
 }
 
 awaitable<std::string> list_proposals(postgres::connection& connection, std::optional<std::string> status,

@@ -6,7 +6,9 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 
+#include "common/base/error.hpp"
 #include "common/base/ids.hpp"
 #include "common/postgres/connection.hpp"
 
@@ -25,7 +27,10 @@ struct page {
   std::int64_t max = 100;
   std::optional<std::string> after = {};
 };
-/// Newest first. `status`: of the vote or of the change. An unknown `after` is an `sql_error` (no_data_found).
+/// What `list_proposals` may be asked for. Error `invalid_input` naming `status`, with what there is.
+base::result<void> check_proposal_status(std::string_view status);
+/// Newest first. `status`: of the vote or of the change, or not_begun: approved within a day, and not heard of since.
+/// An unknown `after` is an `sql_error` (no_data_found).
 boost::asio::awaitable<std::string> list_proposals(postgres::connection& connection, std::optional<std::string> status,
                                                    page wanted = {});
 

@@ -124,7 +124,7 @@ struct application::parts {
 
 application::application(daemon::service_start start) {
   auto effective = value_or_throw(settings_from(start.configured));
-  auto sampler = value_or_throw(make_sampler(effective));
+  auto sampler = value_or_throw(make_sampler(effective, start.log));
   parts_.reset(new parts{start.on, std::move(start.configured), std::move(effective), std::move(start.log),
                          std::move(start.reload), std::move(sampler)});
   parts_->registry.begin(telemetry::catalogue::source::agent);
@@ -210,8 +210,7 @@ bool application::parts::listen() {
   options.metrics_prefix = "singularity";
   http::router routes;
   http::add_health_routes(routes, health, registry, [this] { refresh_metrics(); });
-  api::add_routes(routes,
-                  {pool, *taking, queue.repository(), votes.repository(), executions, known_patterns, hub, wake});
+  api::add_routes(routes, {pool, *taking, queue.repository(), votes.repository(), executions, known_patterns, feed});
   server = std::make_unique<http::server>(loop.executor(), std::move(options), std::move(routes), log, registry);
   const auto started = server->start();
   if (!started) {

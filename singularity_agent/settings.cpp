@@ -119,12 +119,21 @@ void add_executor(config::schema& to) {
                        "How long a change is watched where its safety profile does not say.");
   window.unit = "s";
   to.add(window);
+}
+
+void add_metrics(config::schema& to) {
   to.add(
       text("metrics.proc", "machine",
            "Whose cpu_usage and memory are sampled: machine, pid:N, /sys/fs/cgroup/… of the instance (where it shares "
            "its host, other programs' load would look like the change's), or none."));
   to.add(text("metrics.command", "", "Run by sh -c for each sample; prints a JSON object of metrics."));
-  to.add(text("metrics.url", "", "A Prometheus or JSON endpoint that is asked for each sample."));
+  to.add(text("metrics.url", "",
+              "http://ADDRESS:PORT/PATH that is asked for each sample: answers a JSON object as metrics.command prints "
+              "it, or a Prometheus exposition."));
+  to.add(text("metrics.url_map", "",
+              "Of an exposition: METRIC=SELECTOR entries with commas between them, such as "
+              "error_count=app_errors_total{code=\"500\"}; each is the sum over what it selects. Empty: the samples "
+              "without labels that bear the name of a known metric."));
   to.add(number("metrics.timeout_ms", value_type::duration_ms, "5000", {100, 600'000}, "How long a sample may take."));
   to.add(number("metrics.interval_ms", value_type::duration_ms, "10000", {50, 3'600'000},
                 "Between two samples of a change that is watched."));
@@ -160,6 +169,19 @@ base::result<proposals::cost_factors> cost_factors_from(const config::values& al
   return table;
 }
 
+base::result<metrics_settings> metrics_from(const config::values& all) {
+  metrics_settings settings;
+  settings.proc = all.get_string("metrics.proc");
+  settings.command = all.get_string("metrics.command");
+  settings.url = all.get_string("metrics.url");
+  auto map = metrics::parse_mapping(all.get_string("metrics.url_map"));
+  if (!map) return base::invalid_fields({{"metrics.url_map", map.error().message}});
+  settings.url_map = std::move(*map);
+  settings.timeout = all.get_ms("metrics.timeout_ms");
+  settings.interval = all.get_ms("metrics.interval_ms");
+  return settings;
+}
+
 executor_settings executor_from(const config::values& all) {
   executor_settings settings;
   settings.mode = all.get_string("executor.mode") == "git" ? executor_mode::git : executor_mode::command;
@@ -184,6 +206,8 @@ void check_together(const agent_settings& settings, std::vector<base::field_erro
     wrong.push_back({"executor.repository", "is needed where executor.mode is git"});
   if (settings.executor.mode == executor_mode::command && settings.executor.command.empty())
     wrong.push_back({"executor.command", "is needed where executor.mode is command"});
+  if (!settings.metrics.url_map.empty() && settings.metrics.url.empty())
+    wrong.push_back({"metrics.url", "is needed where metrics.url_map is set"});
   if (settings.api.socket.empty() && settings.api.listen.empty())
     wrong.push_back({"api.socket", "is needed where api.listen is not set"});
 }
@@ -198,6 +222,7 @@ std::shared_ptr<const config::schema> agent_schema() {
     add_proposals(*schema);
     add_voter(*schema);
     add_executor(*schema);
+    add_metrics(*schema);
     return schema;
   }();
   return made;
@@ -258,11 +283,9 @@ base::result<agent_settings> settings_from(const config::values& all) {
   if (!policy) return policy.error();
   settings.voter.policy = *policy;
   settings.executor = executor_from(all);
-  settings.metrics.proc = all.get_string("metrics.proc");
-  settings.metrics.command = all.get_string("metrics.command");
-  settings.metrics.url = all.get_string("metrics.url");
-  settings.metrics.timeout = all.get_ms("metrics.timeout_ms");
-  settings.metrics.interval = all.get_ms("metrics.interval_ms");
+  auto measured = metrics_from(all);
+  if (!measured) return measured.error();
+  settings.metrics = std::move(*measured);
   settings.proposals.max_in_flight = static_cast<int>(all.get_int("proposals.max_in_flight"));
   settings.proposals.max_pending = static_cast<int>(all.get_int("proposals.max_pending"));
   const auto factors = cost_factors_from(all);

@@ -12,6 +12,7 @@
 #include "common/config/core_settings.hpp"
 #include "common/config/values.hpp"
 #include "singularity_agent/execution/rollback_steps.hpp"
+#include "singularity_agent/metrics/prometheus_text.hpp"
 #include "singularity_agent/proposals/proposal_scorer.hpp"
 #include "singularity_agent/voting/policy.hpp"
 
@@ -46,6 +47,7 @@ struct metrics_settings {
   std::string proc;  ///< "machine", "none", "pid:N", or the directory of a control group
   std::string command;
   std::string url;
+  agent::metrics::metric_mapping url_map;
   std::chrono::milliseconds timeout{};
   std::chrono::milliseconds interval{};
 };

@@ -60,8 +60,9 @@ base::result<metrics::sampled_subject> subject_of(const std::string& text) {
 
 }  // namespace
 
-base::result<std::unique_ptr<metrics::sampler>> make_sampler(const agent_settings& settings) {
-  auto all = std::make_unique<metrics::composite_sampler>();
+base::result<std::unique_ptr<metrics::sampler>> make_sampler(const agent_settings& settings,
+                                                             const telemetry::logger& log) {
+  auto all = std::make_unique<metrics::composite_sampler>(log);
   if (settings.metrics.proc != "none") {
     const auto subject = subject_of(settings.metrics.proc);
     if (!subject) return subject.error();
@@ -72,6 +73,7 @@ base::result<std::unique_ptr<metrics::sampler>> make_sampler(const agent_setting
     if (!url) return url.error();
     metrics::url_sampler_options options;
     options.url = *url;
+    options.mapping = settings.metrics.url_map;
     options.timeout = settings.metrics.timeout;
     all->add("url", std::make_unique<metrics::url_sampler>(std::move(options)));
   }

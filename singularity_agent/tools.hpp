@@ -6,6 +6,7 @@
 
 #include "common/base/error.hpp"
 #include "common/postgres/settings.hpp"
+#include "common/telemetry/log.hpp"
 #include "common/telemetry/metrics.hpp"
 #include "singularity_agent/execution/execution_flow.hpp"
 #include "singularity_agent/execution/executor.hpp"
@@ -19,8 +20,10 @@ namespace fleet::agent {
 std::unique_ptr<execution::executor> make_executor(boost::asio::any_io_executor io, const agent_settings& settings);
 /// Empty where changes are carried out by a command: what they do to which files is its matter.
 proposals::proposal_queue::preview_of make_preview(const agent_settings& settings);
-/// The machine's own figures, and the configured command and URL. Error `invalid_input`: `metrics.url`.
-base::result<std::unique_ptr<metrics::sampler>> make_sampler(const agent_settings& settings);
+/// The machine's own figures, and the configured command and URL; a source's trouble goes to `log`. Error
+/// `invalid_input`: `metrics.url` or `metrics.proc`.
+base::result<std::unique_ptr<metrics::sampler>> make_sampler(const agent_settings& settings,
+                                                             const telemetry::logger& log = telemetry::logger::none());
 execution::rollback_options rollback_options_of(const agent_settings& settings);
 /// Counts and times what ends in `registry`.
 execution::flow_options flow_options_of(const agent_settings& settings, telemetry::metrics& registry);

@@ -43,19 +43,26 @@ std::int64_t limit_of(const request& from) {
   throw base::failure(base::make_error(kind, std::move(message)));
 }
 
-/// Runs what names a queue or a dead letter: that it does not exist, or cannot be done as things stand, is no defect.
+[[noreturn]] void refuse_field(std::string name, std::string message) {
+  std::vector<base::field_error> fields;
+  fields.push_back({std::move(name), std::move(message)});
+  throw base::failure(base::invalid_fields(std::move(fields)));
+}
+
+/// Runs what names a queue or a dead letter: that it does not exist, or that its reader was retired, is the caller's
+/// mistake, not a defect.
 template <class T>
-awaitable<T> or_not_found(awaitable<T> call) {
-  std::optional<base::error> missing;
+awaitable<T> or_refusal(awaitable<T> call) {
+  std::optional<base::error> refused;
   try {
     co_return co_await std::move(call);
   } catch (const postgres::sql_error& error) {
-    const auto& code = error.sqlstate();
-    const bool in_the_way = code == "55000";  // a retired reader, for example
-    if (!in_the_way && code != "42704" && code != "P0002" && code != "02000") throw;
-    missing = base::make_error(in_the_way ? base::error_kind::conflict : base::error_kind::not_found, error.message());
+    const bool retired = error.sqlstate() == "55000";
+    const bool missing = error.sqlstate() == "42704" || error.sqlstate() == "P0002" || error.sqlstate() == "02000";
+    if (!missing && !retired) throw;
+    refused = base::make_error(missing ? base::error_kind::not_found : base::error_kind::conflict, error.message());
   }
-  throw base::failure(*missing);
+  throw base::failure(*refused);
 }
 
 class handlers {
@@ -70,13 +77,13 @@ class handlers {
   awaitable<response> messages(request from) {
     const auto limit = limit_of(from);
     auto lease = co_await with_.pool.acquire();
-    co_return named_list("messages", co_await or_not_found(list_pending(*lease, from.parameter("queue"), limit)));
+    co_return named_list("messages", co_await or_refusal(list_pending(*lease, from.parameter("queue"), limit)));
   }
 
   awaitable<response> dead_letters(request from) {
     const auto limit = limit_of(from);
     auto lease = co_await with_.pool.acquire();
-    co_return named_list("dlq", co_await or_not_found(list_dead_letters(*lease, from.query_value("queue"), limit)));
+    co_return named_list("dlq", co_await or_refusal(list_dead_letters(*lease, from.query_value("queue"), limit)));
   }
 
   awaitable<response> retry(request from) {
@@ -84,9 +91,9 @@ class handlers {
     std::int64_t id = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), id);
     if (error != std::errc() || end != text.data() + text.size())
-      fail(base::error_kind::invalid_input, "id: expected the number of a dead letter");
+      refuse_field("id", "expected the number of a dead letter");
     auto lease = co_await with_.pool.acquire();
-    const auto message = co_await or_not_found(quantumflow::retry_dlq_message(*lease, id));
+    const auto message = co_await or_refusal(quantumflow::retry_dlq_message(*lease, id));
     boost::json::object body;
     body["message_id"] = base::to_int(message);
     co_return http::json_response(200, std::move(body));
@@ -94,7 +101,7 @@ class handlers {
 
   awaitable<response> purge(request from) {
     auto lease = co_await with_.pool.acquire();
-    const auto count = co_await or_not_found(quantumflow::purge_dlq(*lease, from.query_value("queue")));
+    const auto count = co_await or_refusal(quantumflow::purge_dlq(*lease, from.query_value("queue")));
     boost::json::object body;
     body["purged"] = count;
     co_return http::json_response(200, std::move(body));
@@ -104,9 +111,14 @@ class handlers {
     page wanted;
     wanted.max = limit_of(from);
     wanted.after = from.query_value("after");
+    auto status = from.query_value("status");
+    if (status) {
+      const auto known = check_proposal_status(*status);
+      if (!known) throw base::failure(known.error());
+    }
     auto lease = co_await with_.pool.acquire();
-    auto reading = list_proposals(*lease, from.query_value("status"), std::move(wanted));
-    co_return named_list("proposals", co_await or_not_found(std::move(reading)));
+    auto reading = list_proposals(*lease, std::move(status), std::move(wanted));
+    co_return named_list("proposals", co_await or_refusal(std::move(reading)));
   }
 
   awaitable<response> proposal(request from) {
@@ -195,11 +207,7 @@ class handlers {
     const bool fits = reason != nullptr && reason->is_string() && !base::trim(reason->get_string()).empty() &&
                       reason->get_string().size() <= max_reason_bytes &&
                       !base::has_control_characters(reason->get_string());
-    if (!fits) {
-      std::vector<base::field_error> fields;
-      fields.push_back({"reason", "expected a text of 1 to 2000 bytes without control characters"});
-      throw base::failure(base::invalid_fields(std::move(fields)));
-    }
+    if (!fits) refuse_field("reason", "expected a text of 1 to 2000 bytes without control characters");
     return std::string(reason->get_string());
   }
 

@@ -30,11 +30,18 @@ page first(list_length length) {
 int proposals(const invocation& call) {
   const auto length = list_length::of(call);
   if (!length) return daemon::exit_usage;
-  return with_database(call, [&call, &length](postgres::connection& connection, const settings&) -> awaitable<int> {
-    std::optional<std::string> status;
-    if (call.has("status")) status = call.option("status");
+  std::optional<std::string> status;
+  if (call.has("status")) status = call.option("status");
+  if (status) {
+    const auto known = check_proposal_status(*status);
+    if (!known) {
+      refuse(call, "--" + known.error().message);
+      return daemon::exit_usage;
+    }
+  }
+  return with_database(call, [&](postgres::connection& connection, const settings&) -> awaitable<int> {
     auto wanted = first(*length);
-    const auto list = co_await list_proposals(connection, std::move(status), std::move(wanted));
+    const auto list = co_await list_proposals(connection, status, std::move(wanted));
     const std::vector<column> columns = {{"proposal_id", "proposal"},
                                          {"instance_id", "instance"},
                                          {"agent_type", "agent type"},

@@ -123,10 +123,18 @@ class loader {
     for (const auto& what : schema_->settings())
       accepted.add_options()(what.key.c_str(), po::value<std::string>(), what.sentence.c_str());
     namespace style = po::command_line_style;
+    // The parser takes no empty value, which a setting may well have.
+    std::vector<std::string> with_value;
+    for (const auto& argument : from_.arguments) {
+      if (argument.starts_with("--") && argument.find('=') == argument.size() - 1)
+        read_flag(argument.substr(2, argument.size() - 3), {argument}, {});
+      else
+        with_value.push_back(argument);
+    }
     constexpr int long_only = style::allow_long | style::long_allow_adjacent | style::long_allow_next;
     try {
       const auto parsed =
-          po::command_line_parser(from_.arguments).options(accepted).style(long_only).allow_unregistered().run();
+          po::command_line_parser(with_value).options(accepted).style(long_only).allow_unregistered().run();
       for (const auto& option : parsed.options) read_flag(option.string_key, option.original_tokens, option.value);
     } catch (const po::error& wrong) {
       complain("command line", "", wrong.what());

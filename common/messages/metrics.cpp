@@ -42,7 +42,7 @@ metric_set read_metrics(reader in) {
   }
   for (const auto& member : in.source()) {
     const std::string_view name = member.key();
-    if (!base::is_valid_id(name) || name.size() > 100)
+    if (!base::is_valid_id(name) || name.size() > max_metric_name_bytes)
       in.fail(name, "expected a metric's name of 1 to 100 bytes without control characters");
     else if (const auto value = in.optional_number(name, metric_range(name)))
       metrics.emplace(name, *value);

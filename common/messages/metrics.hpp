@@ -28,6 +28,7 @@ std::span<const metric_info> known_metrics();
 number_range metric_range(std::string_view name);
 
 inline constexpr std::size_t max_metrics = 200;
+inline constexpr std::size_t max_metric_name_bytes = 100;
 
 /// Every field of the object is a metric: names are 1-100 bytes without control characters, values numbers in their
 /// range. A null is no value and is left out.

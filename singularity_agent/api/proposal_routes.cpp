@@ -41,8 +41,15 @@ class proposal_handlers {
         co_return http::problem(wrong);
       }
     }
+    const auto after = query.after;
     auto connection = co_await with_.connections.acquire(connection_wait);
     auto found = co_await with_.proposals.list(*connection, std::move(query));
+    // Behind what is not there, nothing would look like the end of the list.
+    if (found.empty() && after) {
+      const base::proposal_id id(*after);
+      const auto known = co_await with_.proposals.find(*connection, id);
+      if (!known) fail(base::error_kind::not_found, fmt::format("after: there is no proposal '{}' here", id.str()));
+    }
     co_return named_list("proposals", std::move(found));
   }
 
@@ -64,9 +71,8 @@ class proposal_handlers {
   }
 
   awaitable<response> events(request) {
-    auto stream = with_.events.subscribe();
+    auto stream = co_await with_.events.subscribe();
     if (!stream) fail(base::error_kind::unavailable, "too many clients follow the events already");
-    with_.wake.step_taken();
     co_return http::stream_response(std::move(stream));
   }
 

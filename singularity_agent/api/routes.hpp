@@ -1,14 +1,13 @@
 // The local API: what an instance's own agents, people and scripts ask of this agent.
 #pragma once
-#include "common/http/event_stream.hpp"
 #include "common/http/router.hpp"
 #include "common/postgres/pool.hpp"
+#include "singularity_agent/api/step_feed.hpp"
 #include "singularity_agent/execution/execution_repository.hpp"
 #include "singularity_agent/intake/intake.hpp"
 #include "singularity_agent/patterns/pattern_repository.hpp"
 #include "singularity_agent/proposals/proposal_repository.hpp"
 #include "singularity_agent/voting/vote_repository.hpp"
-#include "singularity_agent/wake_ups.hpp"
 
 namespace fleet::agent::api {
 
@@ -19,8 +18,7 @@ struct parts {
   const voting::vote_repository& votes;
   const execution::execution_repository& executions;
   const patterns::pattern_repository& patterns;
-  http::event_hub& events;
-  wake_ups& wake;
+  step_feed& events;
 };
 
 /// Adds every /v1 route. What the parts refer to must outlive the router.

@@ -2,6 +2,7 @@
 #pragma once
 #include <boost/asio/awaitable.hpp>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -19,6 +20,9 @@ class step_feed {
  public:
   step_feed(postgres::pool& connections, const proposals::proposal_repository& repository, http::event_hub& hub,
             wake_ups& wake);
+  /// A stream that gets every step that is committed after this has ended; null where too many follow already. Throws
+  /// where the database is away.
+  boost::asio::awaitable<std::shared_ptr<http::event_stream>> subscribe();
   /// Until a soft stop; `turned` is called at each turn of its loop. Supervise it.
   boost::asio::awaitable<void> run(async::stop_token stop, std::function<void()> turned = {});
 
@@ -27,7 +31,7 @@ class step_feed {
   const proposals::proposal_repository& repository_;
   http::event_hub& hub_;
   wake_ups& wake_;
-  std::optional<std::string> since_;  ///< survives a run that the database's absence ended: no step is left out then
+  std::optional<std::string> since_;  ///< what has been published; nothing while nobody listens
 };
 
 }  // namespace fleet::agent::api

@@ -25,7 +25,8 @@ int vote(const invocation& call) {
   const auto& choice = call.positionals[1];
   if (choice != "approve" && choice != "reject") return usage(call, "expected approve or reject, got '" + choice + "'");
   const auto confidence = base::decimal::parse(call.option("confidence"));
-  if (!confidence) return usage(call, "--confidence: expected a number from 0 to 1");
+  if (!confidence || *confidence < messages::unit_range.min || *confidence > messages::unit_range.max)
+    return usage(call, "--confidence: expected a number from 0 to 1");
   if (!call.has("reason")) return usage(call, "--reason is missing");
   boost::json::object body;
   body["proposal_id"] = call.positionals[0];

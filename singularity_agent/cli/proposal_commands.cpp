@@ -7,6 +7,7 @@
 #include "singularity_agent/cli/follow.hpp"
 #include "singularity_agent/cli/session.hpp"
 #include "singularity_agent/execution/journal_detail.hpp"
+#include "singularity_agent/proposals/states.hpp"
 
 namespace fleet::agent::cli {
 namespace {
@@ -38,8 +39,13 @@ int propose(const invocation& call) {
 }
 
 int list(const invocation& call) {
-  auto target = "/v1/proposals?limit=" + call.option("limit", "100");
-  if (call.has("status")) target += "&status=" + http::percent_encode(call.option("status"));
+  auto target = "/v1/proposals?limit=" + http::percent_encode(call.option("limit", "100"));
+  if (call.has("status")) {
+    const auto known = proposals::parse_proposal_state(call.option("status"));
+    if (!known) return usage(call, "--status: " + known.error().message);
+    target += "&status=" + http::percent_encode(call.option("status"));
+  }
+  if (call.has("after")) target += "&after=" + http::percent_encode(call.option("after"));
   return print_list(call, target, "proposals",
                     {{"proposal_id", "proposal"},
                      {"status", "status"},
@@ -135,7 +141,9 @@ void add_proposal_commands(daemon::command_table& to) {
       {"wait", "", "Follows it to its end, showing each step with its time; exit 0 if it was applied and stays."}};
   to.add(one);
   one = command("proposals", "", "Lists this instance's proposals, newest first.", list, 0);
-  one.options = {{"status", "STATE", "Only those in this state."}, {"limit", "N", "At most that many (100)."}};
+  one.options = {{"status", "STATE", "Only those in this state."},
+                 {"limit", "N", "At most that many (100)."},
+                 {"after", "ID", "Only those behind this one, to page on."}};
   to.add(one);
   to.add(command("proposal", "ID", "The whole story of one proposal.", show, 1));
   to.add(command("report-metrics", "PROPOSAL FILE|-", "Reports metrics of a change that is being watched.", report, 2));

@@ -1,24 +1,9 @@
 #include "singularity_agent/metrics/command_sampler.hpp"
 
-#include "common/base/json.hpp"
-#include "common/messages/reader.hpp"
 #include "singularity_agent/execution/child_process.hpp"
+#include "singularity_agent/metrics/metrics_json.hpp"
 
 namespace fleet::agent::metrics {
-
-base::result<messages::metric_set> parse_metrics_json(std::string_view text) {
-  constexpr base::json_limits limits{256U * 1024, 4};
-  const auto object = base::parse_json_object(text, limits);
-  if (!object) {
-    auto wrong = object.error();
-    wrong.message = "metrics.command: " + wrong.message;
-    return wrong;
-  }
-  messages::reader in(*object, "metrics.command");
-  auto metrics = messages::read_metrics(in);
-  if (!in.ok()) return in.error();
-  return metrics;
-}
 
 command_sampler::command_sampler(command_sampler_options options) : options_(std::move(options)) {}
 
@@ -32,7 +17,7 @@ boost::asio::awaitable<base::result<messages::metric_set>> command_sampler::samp
   if (!ended->ok())
     co_return base::make_error(ended->timed_out ? base::error_kind::timeout : base::error_kind::unavailable,
                                "metrics.command: " + ended->failure());
-  co_return parse_metrics_json(ended->standard_output);
+  co_return parse_metrics_json(ended->standard_output, "metrics.command");
 }
 
 }  // namespace fleet::agent::metrics

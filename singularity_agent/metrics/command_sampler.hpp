@@ -2,15 +2,10 @@
 #pragma once
 #include <chrono>
 #include <string>
-#include <string_view>
 
 #include "singularity_agent/metrics/sampler.hpp"
 
 namespace fleet::agent::metrics {
-
-/// `{"error_rate": 0.02, "error_rate_n": 500}`: names and numbers, nothing else; null leaves a metric out. Pure. Error
-/// `invalid_input` with every wrong field as `metrics.command.<name>`.
-base::result<messages::metric_set> parse_metrics_json(std::string_view text);
 
 struct command_sampler_options {
   std::string command;            ///< run by `sh -c`

@@ -162,21 +162,27 @@ base::result<metric_mapping> parse_mapping(std::string_view text) {
   metric_mapping mapping;
   std::string part;
   bool quoted = false;
+  bool escaped = false;
   bool in_labels = false;
   const auto add = [&]() -> base::result<void> {
     const auto whole = base::trim(part);
     if (whole.empty()) return {};
     const auto equals = whole.find('=');
     const auto name = base::trim(whole.substr(0, equals));
-    if (equals == std::string_view::npos || !base::is_valid_id(name))
+    if (equals == std::string_view::npos || !base::is_valid_id(name) || name.size() > messages::max_metric_name_bytes)
       return base::invalid_fields({{"", "expected metric=selector, got " + base::abbreviate(whole, 100)}});
     auto selector = sample_selector::parse(whole.substr(equals + 1));
     if (!selector) return selector.error();
-    mapping.insert_or_assign(std::string(name), std::move(*selector));
+    // The second would win unseen.
+    if (!mapping.emplace(std::string(name), std::move(*selector)).second)
+      return base::invalid_fields({{"", fmt::format("{} is there twice", name)}});
+    if (mapping.size() > messages::max_metrics)
+      return base::invalid_fields({{"", fmt::format("expected at most {} metrics", messages::max_metrics)}});
     return {};
   };
   for (const char c : text) {
-    if (c == '"') quoted = !quoted;
+    if (c == '"' && !escaped) quoted = !quoted;
+    escaped = quoted && c == '\\' && !escaped;
     if (!quoted && (c == '{' || c == '}')) in_labels = c == '{';
     if (c != ',' || quoted || in_labels) {
       part += c;

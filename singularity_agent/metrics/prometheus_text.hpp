@@ -34,7 +34,8 @@ struct sample_selector {
 /// Our metric's name → what is summed up for it.
 using metric_mapping = std::map<std::string, sample_selector, std::less<>>;
 
-/// `error_count=app_errors_total, latency_p95_ms=app_latency{quantile="0.95"}`. Error `invalid_input` naming the part.
+/// `error_count=app_errors_total, latency_p95_ms=app_latency{quantile="0.95"}`; at most `messages::max_metrics`. Error
+/// `invalid_input` naming the part, also for a metric that is there twice.
 base::result<metric_mapping> parse_mapping(std::string_view text);
 
 /// With a mapping: the sum over the samples that each selector matches; one that matches none, or a sum that is no

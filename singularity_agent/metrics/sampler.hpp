@@ -8,6 +8,7 @@
 
 #include "common/base/error.hpp"
 #include "common/messages/metrics.hpp"
+#include "common/telemetry/episode.hpp"
 
 namespace fleet::agent::metrics {
 
@@ -21,7 +22,7 @@ class sampler {
 };
 
 /// Asks several samplers in turn and puts their metrics together; of two with the same name the later sampler's counts.
-/// A part that fails takes nothing from the others: it is counted and its error kept.
+/// A part that fails takes nothing from the others: it is counted, its error kept, and logged as an episode.
 class composite_sampler final : public sampler {
  public:
   struct part {
@@ -29,14 +30,17 @@ class composite_sampler final : public sampler {
     std::unique_ptr<sampler> from;
     std::uint64_t failures = 0;
     std::string last_error;  ///< empty: its last sample was good
+    telemetry::episode trouble;
   };
 
+  explicit composite_sampler(telemetry::logger log = telemetry::logger::none()) : log_(std::move(log)) {}
   void add(std::string name, std::unique_ptr<sampler> from);
   /// Error `unavailable` only where every part failed.
   boost::asio::awaitable<base::result<messages::metric_set>> sample() override;
   const std::vector<part>& parts() const { return parts_; }
 
  private:
+  telemetry::logger log_;
   std::vector<part> parts_;
 };
 

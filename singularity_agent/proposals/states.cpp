@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <string>
 
+#include "common/base/text.hpp"
+
 namespace fleet::agent::proposals {
 
 std::string_view to_string(proposal_state state) {
@@ -35,7 +37,10 @@ base::result<proposal_state> parse_proposal_state(std::string_view text) {
   const auto at = std::find_if(all_proposal_states.begin(), all_proposal_states.end(),
                                [&](proposal_state state) { return to_string(state) == text; });
   if (at == all_proposal_states.end()) {
-    return base::make_error(base::error_kind::invalid_input, fmt::format("'{}' is no proposal state", text));
+    std::string known;
+    for (const auto state : all_proposal_states) known += (known.empty() ? "" : ", ") + std::string(to_string(state));
+    return base::make_error(base::error_kind::invalid_input,
+                            fmt::format("expected one of {}, got {}", known, base::abbreviate(text, 100)));
   }
   return *at;
 }

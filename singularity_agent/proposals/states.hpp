@@ -29,7 +29,7 @@ inline constexpr std::array all_proposal_states{
     proposal_state::failed,           proposal_state::rolled_back,        proposal_state::rollback_failed};
 
 std::string_view to_string(proposal_state state);
-/// Error `invalid_input`: no such state.
+/// Error `invalid_input`: no such state, with those there are.
 base::result<proposal_state> parse_proposal_state(std::string_view text);
 
 bool is_allowed(proposal_state from, proposal_state to);

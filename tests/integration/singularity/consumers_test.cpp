@@ -1,5 +1,6 @@
 #include <catch2/catch.hpp>
 
+#include "singularity_agent/patterns/suggestions.hpp"
 #include "tests/integration/singularity/agent_fixture.hpp"
 
 using namespace fleet;
@@ -207,6 +208,23 @@ TEST_CASE("handle_consensus_pattern: it is kept once and found again as a sugges
     CHECK(with.in_transaction(work).what == outcome::kind::done);
   }
   CHECK(with.ask("select pattern_id, usage_count from singularity.pattern") == "k1|7");
+  const auto suggested = [&](const std::string& type, const std::string& code) {
+    agent::patterns::pattern_query query;
+    query.pattern_type = type;
+    query.min_success_rate = agent::patterns::min_success_rate;
+    const auto find = [&](postgres::transaction& open) { return with.patterns.list(open.on(), query); };
+    return agent::patterns::suggest(code, with.in_transaction(find));
+  };
+  const auto found = suggested("cache", "a  b\nc");
+  REQUIRE(found.size() == 1);
+  const auto& suggestion = found[0].as_object();
+  CHECK(suggestion.at("pattern_id") == "k1");
+  CHECK(suggestion.at("similarity") == 1);
+  CHECK(suggestion.at("usage_count") == 7);
+  CHECK(suggestion.at("code_pattern").at("after") == "x");
+  CHECK(suggestion.at("source_instances") == parsed(R"({"all":["a","b","c"]})").at("all"));
+  CHECK(suggested("cache", "d e f").empty());
+  CHECK(suggested("retry", "a b c").empty());
 }
 
 TEST_CASE("consumers: another instance's message and rows are left alone") {

@@ -10,8 +10,9 @@ using test::agent_fixture;
 TEST_CASE("step_feed: every step comes once, also one that was taken while the database could not be asked") {
   agent_fixture with("agent_step_feed");
   http::event_hub hub(with.io.get_executor());
-  const auto stream = hub.subscribe();
   agent::api::step_feed feed(with.pool, with.queue->repository(), hub, with.wake);
+  const auto stream = test::run(with.io, feed.subscribe());
+  REQUIRE(stream);
   const auto look = [&] {
     async::stop_source once(with.io.get_executor());
     const auto turned = [&] { once.request_soft(); };

@@ -191,6 +191,25 @@ TEST_CASE("config load: an unknown flag is an error with a suggestion") {
   CHECK(error_text(load_from(small_schema(), {.arguments = {"--wholly.other=3"}})) == "--wholly.other: unknown key");
 }
 
+TEST_CASE("config load: a flag may be empty, and takes a text of the file away") {
+  auto schema = std::make_shared<config::schema>();
+  config::setting name;
+  name.key = "a.name";
+  schema->add(name);
+  auto size = name;
+  size.key = "a.size";
+  size.type = config::value_type::integer;
+  size.fallback = "3";
+  schema->add(size);
+  const auto loaded = load_from(schema, {.file = "[a]\nname = x\n", .arguments = {"--a.name="}});
+  REQUIRE(loaded.has_value());
+  CHECK(loaded->get_string("a.name").empty());
+  CHECK(loaded->get("a.name").from.where == "--a.name");
+  CHECK_THAT(error_text(load_from(schema, {.arguments = {"--a.size="}})),
+             Catch::StartsWith("--a.size: expected an integer"));
+  CHECK(error_text(load_from(schema, {.arguments = {"--a.names="}})) == "--a.names: unknown key; did you mean a.name?");
+}
+
 TEST_CASE("config load: a prefix of a flag is not the flag") {
   CHECK(load_from(small_schema(), {.arguments = {"--pool.siz=3"}}).has_error());
 }

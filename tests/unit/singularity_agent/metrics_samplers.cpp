@@ -5,7 +5,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "singularity_agent/metrics/command_sampler.hpp"
+#include "singularity_agent/metrics/metrics_json.hpp"
 #include "singularity_agent/metrics/proc_sampler.hpp"
 #include "singularity_agent/metrics/prometheus_text.hpp"
 #include "singularity_agent/metrics/url_sampler.hpp"
@@ -109,12 +109,13 @@ class scripted_sampler final : public sampler {
   base::result<messages::metric_set> answer_;
 };
 
-TEST_CASE("composite sampler: the later one counts, a failing one loses nothing and is counted") {
+TEST_CASE("composite sampler: the later one counts, a failing one loses nothing, is counted, and told once") {
   boost::asio::io_context io;
   const messages::metric_set low{{"memory", decimal::from_int(1)}, {"cpu_usage", decimal::from_int(1)}};
   const messages::metric_set high{{"memory", decimal::from_int(2)}};
   const auto failure = base::make_error(base::error_kind::timeout, "too slow");
-  composite_sampler all;
+  std::vector<std::string> lines;
+  composite_sampler all(telemetry::logger::to_sink([&](std::string_view line) { lines.emplace_back(line); }));
   all.add("proc", std::make_unique<scripted_sampler>(low));
   all.add("url", std::make_unique<scripted_sampler>(failure));
   all.add("command", std::make_unique<scripted_sampler>(high));
@@ -127,6 +128,11 @@ TEST_CASE("composite sampler: the later one counts, a failing one loses nothing 
     CHECK(all.parts()[1].last_error == "too slow");
     CHECK(all.parts()[0].failures == 0);
   }
+  REQUIRE(lines.size() == 1);
+  for (const auto* part : {"metrics_source_failed", "too slow", "url"}) {
+    CAPTURE(lines[0], part);
+    CHECK(lines[0].find(part) != std::string::npos);
+  }
   composite_sampler only;
   only.add("url", std::make_unique<scripted_sampler>(failure));
   const auto none = test::run(io, only.sample());
@@ -138,11 +144,12 @@ TEST_CASE("composite sampler: the later one counts, a failing one loses nothing 
 }
 
 TEST_CASE("metrics json: numbers by name, and what is wrong by name") {
-  const auto good = parse_metrics_json(R"({"error_rate": 0.1, "error_rate_n": 50, "own": -2.5, "memory": null})");
+  const auto good =
+      parse_metrics_json(R"({"error_rate": 0.1, "error_rate_n": 50, "own": -2.5, "memory": null})", "metrics.url");
   REQUIRE(good);
   CHECK(good->size() == 3);
   CHECK(good->at("own") == decimal::from_millionths(-2'500'000));
-  const auto wrong = parse_metrics_json(R"({"error_rate": 2, "own": "x", "cost_cents": true})");
+  const auto wrong = parse_metrics_json(R"({"error_rate": 2, "own": "x", "cost_cents": true})", "metrics.command");
   REQUIRE_FALSE(wrong);
   CHECK(wrong.error().kind == base::error_kind::invalid_input);
   std::vector<std::string> fields;
@@ -151,7 +158,9 @@ TEST_CASE("metrics json: numbers by name, and what is wrong by name") {
   CHECK(std::find(fields.begin(), fields.end(), "metrics.command.own") != fields.end());
   for (const auto* text : {"", "[]", "5", "{\"a\":1}{\"b\":2}", "{\"a\":1,\"a\":2}", "{\"a\":NaN}", "{\"a\":{}}"}) {
     CAPTURE(text);
-    CHECK_FALSE(parse_metrics_json(text));
+    const auto read = parse_metrics_json(text, "metrics.url");
+    CHECK_FALSE(read);
+    CHECK(read.error().message.find("metrics.url") == 0);
   }
 }
 
@@ -191,10 +200,16 @@ TEST_CASE("exposition: a mapping sums what it selects") {
   const auto metrics = select_metrics(*samples, *mapping);
   REQUIRE(metrics);
   CHECK(*metrics == messages::metric_set{{"error_count", decimal::from_int(7)}, {"own", decimal::from_int(1)}});
-  for (const auto* wrong : {"x", "x=", "=y", "x=y{", "x=y{a=b}", "x=y z"}) {
+  const auto escaped = parse_mapping(R"(own=up{a="\"b,", c="}"}, error_rate=x)");
+  if (!escaped) FAIL(escaped.error().message);
+  CHECK(escaped->size() == 2);
+  CHECK(escaped->at("own").labels == label_set{{"a", "\"b,"}, {"c", "}"}});
+  for (const auto* wrong : {"x", "x=", "=y", "x=y{", "x=y{a=b}", "x=y z", "x=y,x=z", "x=y{a=\"b"}) {
     CAPTURE(wrong);
     CHECK_FALSE(parse_mapping(wrong));
   }
+  CHECK_FALSE(parse_mapping(std::string(101, 'x') + "=y"));
+  CHECK(parse_mapping("").value().empty());
 }
 
 TEST_CASE("exposition: without a mapping known metrics without labels are taken, in their range") {
@@ -217,8 +232,15 @@ TEST_CASE("metrics url: address, port and path, or an error") {
   CHECK(metrics_url::parse("http://localhost")->to.port == "80");
   CHECK(metrics_url::parse("http://localhost")->target == "/metrics");
   CHECK(metrics_url::parse("http://[::1]")->to.port == "80");
-  for (const auto* wrong : {"", "https://x/", "localhost:1", "http://", "http:///metrics"})
-    CHECK(metrics_url::parse(wrong).error().kind == base::error_kind::invalid_input);
+  for (const auto* wrong : {"", "https://x/", "localhost:1", "http://", "http:///metrics",
+                            "http://some.host:9100/metrics", "http://127.0.0.1:port/", "http://127.0.0.1:0/",
+                            "http://127.0.0.1:70000/", "http://127.0.0.1/a b", "http://127.0.0.1/a#b"}) {
+    CAPTURE(wrong);
+    const auto parsed = metrics_url::parse(wrong);
+    REQUIRE_FALSE(parsed);
+    CHECK(parsed.error().kind == base::error_kind::invalid_input);
+    CHECK(parsed.error().fields.at(0).field == "metrics.url");
+  }
 }
 
 }  // namespace
