@@ -96,7 +96,7 @@ awaitable<int> give_login(const invocation& call, postgres::connection& connecti
 std::string refusal(const postgres::sql_error& error) {
   if (error.sqlstate() == "42501") {
     return error.message() +
-           ": name with --database.url a superuser, or a role with CREATEROLE that is a member of quantumflow_owner";
+           ": name by PGFLOW_DATABASE_URL a superuser, or a role with CREATEROLE that is a member of quantumflow_owner";
   }
   return error.message() + (error.hint().empty() ? "" : ": " + error.hint());
 }

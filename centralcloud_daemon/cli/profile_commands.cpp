@@ -22,17 +22,18 @@ using boost::asio::awaitable;
 using daemon::column;
 using daemon::invocation;
 
-constexpr std::int64_t max_profiles = 1000;
 constexpr std::string_view source = "operator";
 
 int profiles(const invocation& call) {
-  return with_database(call, [&call](postgres::connection& connection, const settings&) -> awaitable<int> {
-    const auto list = co_await list_safety_profiles(connection, max_profiles);
+  const auto length = list_length::of(call);
+  if (!length) return daemon::exit_usage;
+  return with_database(call, [&](postgres::connection& connection, const settings&) -> awaitable<int> {
+    const auto list = co_await list_safety_profiles(connection, length->asked());
     const std::vector<column> columns = {{"agent_type", "agent type"},
                                          {"source", "source"},
                                          {"updated_at", "updated at"},
                                          {"profile", "safety profile"}};
-    print_list(call, columns, list, "no safety profile is held");
+    print_list(call, columns, list, "no safety profile is held", *length);
     co_return daemon::exit_done;
   });
 }
@@ -106,6 +107,7 @@ void add_profile_commands(daemon::command_table& to) {
   one.name = "profiles";
   one.sentence = "Lists the safety profiles that are held, by agent type.";
   one.prints_data = true;
+  one.options = {list_length::option()};
   one.handler = profiles;
   to.add(one);
 

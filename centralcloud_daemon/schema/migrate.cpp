@@ -69,7 +69,7 @@ awaitable<std::string> checksum_of(postgres::connection& connection, const sql::
 base::error pooler_between() {
   return base::make_error(base::error_kind::invalid_input,
                           "a connection pooler is between; migrate holds a lock of its session: name the server itself "
-                          "with --database.url");
+                          "with PGFLOW_DATABASE_URL");
 }
 
 awaitable<bool> try_lock(postgres::connection& connection) {

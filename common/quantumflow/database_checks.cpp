@@ -88,7 +88,7 @@ awaitable<finding> check_version(session& with) {
   if (found == schema_version) co_return base::passed("schema", fmt::format("version {}", found));
   const auto fits = co_await check_schema(*with.on);
   co_return base::failed("schema", fits ? std::string("changed just now") : fits.error().message,
-                         "with a url of the schema's owner, or a superuser, in --database.url");
+                         "with a url of the schema's owner, or a superuser, in PGFLOW_DATABASE_URL");
 }
 
 awaitable<finding> check_cluster(session& with) {
