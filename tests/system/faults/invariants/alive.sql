@@ -3,7 +3,7 @@
 with run as (
   select n.at as since, (n.detail ->> 'proposal_gap_ms')::float8 / 1000 as proposal_gap, (n.detail ->> 'call_gap_ms')::float8 / 1000 as call_gap,
          (select max(h.at) from faults.history h where h.kind = 'call') - n.at as seconds
-    from faults.history n where n.op = 'load'),
+    from faults.history n where n.kind = 'note' and n.op = 'load'),
 fault as (
   select b.op, b.who, b.seq, b.at as since, (select min(e.at) from faults.history e where e.kind = 'fault' and e.op = b.op and e.answer = 'ended' and e.seq > b.seq) as until,
          (select min(r.at) from faults.history r where r.kind = 'recovery' and r.op = b.op and r.seq > b.seq) as recovered
