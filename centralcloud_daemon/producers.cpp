@@ -80,7 +80,9 @@ producers::sent producers::send_rollback_trigger(postgres::transaction& open, me
 
 producers::sent producers::send_safety_profile_update(postgres::transaction& open,
                                                       messages::safety_profile_update what) {
-  what.timestamp = clock_.now();
+  // Instances keep the newest. Coordinators have a clock each, one of which may be ahead; they share the database's.
+  const auto now = co_await open.query("select clock_timestamp() as now");
+  what.timestamp = now.single().get<base::timestamp>("now");
   auto message = to_queue(messages::queues::guardian_safety_profiles, what.encode());
   if (what.instance_id.str() != messages::broadcast_instance) message.recipient = what.instance_id;
   const auto published = co_await publish(open, std::move(message));

@@ -266,7 +266,8 @@ bool measure(const bench_options& options) {
       options.instances);
   bool right = run.idle_and_broadcast(true);
   right = run.idle_and_broadcast(false) && right;
-  // Polling first: where being told is too much for the machine, what that leaves behind must not be counted in the other.
+  // Polling first: where being told is too much for the machine, what that leaves behind must not be counted in the
+  // other.
   right = run.decide(false) && right;
   right = run.decide(true) && right;
   run.print_rest();

@@ -88,6 +88,23 @@ TEST_CASE("producers: a safety profile goes to one instance, or to every one") {
   CHECK(with.events.counted(telemetry::event::profile_update_published) == 2);
 }
 
+TEST_CASE("producers: a safety profile has the database's time, whatever its coordinator's clock says") {
+  central_fixture with("producers_profile_clock");
+  struct : base::clock {
+    base::timestamp now() const override { return base::system_clock().now() + std::chrono::hours(1); }
+  } ahead;
+  central::producers out(with.events, ahead);
+  messages::safety_profile_update update;
+  update.agent_type = "T";
+  update.source = "operator";
+  update.instance_id = base::instance_id("a");
+  const auto work = [&](postgres::transaction& open) { return out.send_safety_profile_update(open, update); };
+  REQUIRE(with.in_own_transaction(work).has_value());
+  CHECK(
+      with.now_gives("select (payload ->> 'timestamp')::timestamptz between now() - interval '1 minute' and now() from "
+                     "quantumflow.list_pending_messages('guardian_safety_profiles_queue')") == "t");
+}
+
 TEST_CASE("producers: what goes to everyone is in the format of the reference") {
   central_fixture with("producers_broadcast");
   with.psql(

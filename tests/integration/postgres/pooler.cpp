@@ -103,5 +103,5 @@ TEST_CASE("pooler: migrate refuses it, and says what to name instead") {
   const auto one = with.open();
   const auto answer = run(with.io, central::schema::migrate(*one));
   REQUIRE(answer.has_error());
-  CHECK_THAT(answer.error().message, Catch::Contains("--database.url"));
+  CHECK_THAT(answer.error().message, Catch::Contains("PGFLOW_DATABASE_URL"));
 }
