@@ -83,9 +83,11 @@ TEST_CASE("instance: the claim moves to the agent's next session, and an ordinar
 TEST_CASE("instance: one that was away for longer than its lease finds itself replaced, and ends") {
   daemon_fleet fleet({.name = "instance_taken", .agents = 1});
   auto& first = fleet.agent(0);
-  // As another agent does that finds the claim too old.
-  fleet.psql("update singularity.running_agent set renewed_at = now() - interval '1 hour'");
-  CHECK(fleet.psql("select singularity.claim_instance('" + first.instance + "', 'other', 'elsewhere', false, 15000)")
+  // As another agent does that finds the claim too old; in one transaction, so that no heartbeat comes between.
+  CHECK(fleet
+            .psql("update singularity.running_agent set renewed_at = now() - interval '1 hour'; select "
+                  "singularity.claim_instance('" +
+                  first.instance + "', 'other', 'elsewhere', false, 15000)")
             .empty());
   CHECK(first.process.wait() == 1);
   CHECK_THAT(first.process.log(), Catch::Contains("instance_taken") && Catch::Contains("elsewhere"));

@@ -22,7 +22,7 @@ TEST_CASE(
   });
   INFO(fleet.logs());
   CHECK(told);
-  CHECK_THAT(cli("--json", ""), Catch::Contains("\"agent_type\":\"BugFixerAgent\"") && Catch::Contains("\"operator\""));
+  CHECK_THAT(cli("--json", ""), Catch::Contains(R"("agent_type": "BugFixerAgent")") && Catch::Contains("\"operator\""));
   CHECK(fleet.psql("select actor || ' ' || (detail ->> 'agent_type') from centralcloud.audit_log where action = "
                    "'safety_profile_update'") == "operator (command line) BugFixerAgent");
   // As a whole: what is not named any more is no bound any more.

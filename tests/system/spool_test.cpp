@@ -83,8 +83,9 @@ TEST_CASE("spool: what finds no room is refused with a time to come back; what w
     again.to.unix_socket = agent.socket;
     again.method = "POST";
     again.target = "/v1/proposals";
-    again.body = R"({"proposal_id":"late","agent_type":"T","code_change":{"files":{"service.conf":")" +
-                 std::string(300'000, 'y') + R"("}}})";
+    auto late = proposal_of({{"service.conf", "greeting=late\n# " + std::string(300'000, 'y') + "\n"}});
+    late["proposal_id"] = "late";
+    again.body = boost::json::serialize(late);
     const auto refused = http::call_blocking(std::move(again));
     REQUIRE(refused.has_value());
     CHECK(refused->status == 503);
