@@ -28,7 +28,7 @@ install(DIRECTORY ${CMAKE_SOURCE_DIR}/config/ DESTINATION ${fleet_doc}/examples 
 # Where they are in the sources, so that the links between them, and `runbook` of an alert, lead somewhere.
 foreach(page README.md deploy/README.md deploy/runbook.md deploy/monitoring.md deploy/metrics.md deploy/high_availability.md deploy/scaling.md
              deploy/systemd/README.md deploy/docker/README.md deploy/package/README.md config/README.md sql/README.md sql/other_languages.md
-             common/messages/README.md centralcloud_daemon/alerts/README.md)
+             common/messages/README.md centralcloud_daemon/alerts/README.md singularity_agent/metrics/README.md)
   cmake_path(GET page PARENT_PATH folder)
   install(FILES ${CMAKE_SOURCE_DIR}/${page} DESTINATION ${fleet_doc}/${folder})
 endforeach()

@@ -45,7 +45,8 @@ for variable in "${!PGFLOW_@}" INSTANCE_ID "${!PG@}" "${!GIT_@}"; do unset "$var
 export LC_ALL=C.UTF-8 TZ=UTC
 export FLEET_SOURCE_DIR=$root FLEET_BIN_DIR=$bin
 export ASAN_OPTIONS=abort_on_error=0:detect_stack_use_after_return=1 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
-export TSAN_OPTIONS=halt_on_error=0:second_deadlock_stack=1
+# Threads that hang in a name look-up are left behind at the end, which is meant.
+export TSAN_OPTIONS=halt_on_error=0:second_deadlock_stack=1:report_thread_leaks=0
 export FLEET_TEST_PATIENCE=$patience
 launcher=()
 # ThreadSanitizer of g++ 12 cannot map its shadow where the kernel randomizes addresses by more than 28 bits.
