@@ -1,8 +1,4 @@
 #include <boost/json/object.hpp>
-#include <boost/json/parse.hpp>
-#include <fstream>
-#include <iostream>
-#include <iterator>
 #include <ostream>
 
 #include "centralcloud_daemon/cli/commands.hpp"
@@ -10,8 +6,8 @@
 #include "centralcloud_daemon/guardian/guardian_repository.hpp"
 #include "centralcloud_daemon/overview_repository.hpp"
 #include "centralcloud_daemon/producers.hpp"
-#include "common/base/json.hpp"
 #include "common/base/text.hpp"
+#include "common/daemon/input.hpp"
 #include "common/messages/safety_profile_update.hpp"
 #include "common/postgres/transaction.hpp"
 
@@ -38,19 +34,9 @@ int profiles(const invocation& call) {
   });
 }
 
-base::result<std::string> text_of(const std::string& file) {
-  std::ifstream opened;
-  if (file != "-") opened.open(file, std::ios::binary);
-  std::istream& in = file == "-" ? std::cin : opened;
-  if (!in) return base::make_error(base::error_kind::invalid_input, "cannot read " + file);
-  return std::string(std::istreambuf_iterator<char>(in), {});
-}
-
 /// The message that every instance is sent, read as they will read it: what they would refuse is refused here.
 base::result<messages::safety_profile_update> update_of(const std::string& agent_type, const std::string& file) {
-  const auto text = text_of(file);
-  if (!text) return text.error();
-  const auto profile = base::parse_json_object(base::trim(*text));
+  const auto profile = daemon::read_json_input(file);
   if (!profile) return profile.error();
   boost::json::object message;
   message["type"] = messages::safety_profile_update::type_name;

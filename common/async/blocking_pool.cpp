@@ -23,35 +23,21 @@ std::mutex& left_behind_guard() {
   return guard;
 }
 
+enum class at_the_end { join, leave };
+
 /// Services are shut down in the reverse order of their making, before the context's own queue goes: a call that ends
 /// while the pool is joined here can still be handed back to it.
+template <at_the_end Way>
 class pool_service : public asio::execution_context::service {
  public:
   using key_type = pool_service;
   static asio::execution_context::id id;
 
   explicit pool_service(asio::execution_context& context)
-      : asio::execution_context::service(context), pool_(std::make_unique<blocking_pool>(4)) {}
-  void shutdown() override {
-    pool_->drop_waiting();
-    pool_.reset();
-  }
-  blocking_pool& get() { return *pool_; }
-
- private:
-  std::unique_ptr<blocking_pool> pool_;
-};
-
-class lookup_service : public asio::execution_context::service {
- public:
-  using key_type = lookup_service;
-  static asio::execution_context::id id;
-
-  explicit lookup_service(asio::execution_context& context)
       : asio::execution_context::service(context), pool_(std::make_shared<blocking_pool>(4)) {}
   void shutdown() override {
     pool_->drop_waiting();
-    if (!pool_->close()) return pool_.reset();
+    if (Way == at_the_end::join || !pool_->close()) return pool_.reset();
     const std::lock_guard hold(left_behind_guard());
     left_behind().push_back(std::move(pool_));
   }
@@ -61,8 +47,13 @@ class lookup_service : public asio::execution_context::service {
   std::shared_ptr<blocking_pool> pool_;
 };
 
-asio::execution_context::id pool_service::id;
-asio::execution_context::id lookup_service::id;
+template <at_the_end Way>
+asio::execution_context::id pool_service<Way>::id;
+
+template <at_the_end Way>
+blocking_pool& pool_of(const asio::any_io_executor& executor) {
+  return asio::use_service<pool_service<Way>>(asio::query(executor, asio::execution::context)).get();
+}
 
 }  // namespace
 
@@ -74,13 +65,11 @@ blocking_pool::~blocking_pool() {
 }
 
 blocking_pool& blocking_pool::of(const asio::any_io_executor& executor) {
-  auto& context = asio::query(executor, asio::execution::context);
-  return asio::use_service<pool_service>(context).get();
+  return pool_of<at_the_end::join>(executor);
 }
 
 blocking_pool& blocking_pool::of_lookups(const asio::any_io_executor& executor) {
-  auto& context = asio::query(executor, asio::execution::context);
-  return asio::use_service<lookup_service>(context).get();
+  return pool_of<at_the_end::leave>(executor);
 }
 
 bool blocking_pool::close() {

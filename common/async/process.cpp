@@ -332,7 +332,7 @@ std::string process_result::describe() const {
 }
 
 std::string process_result::failure() const {
-  auto said = base::mask_secrets(base::tail_of(standard_error.empty() ? standard_output : standard_error, 1000));
+  auto said = base::tail_of(base::mask_secrets(standard_error.empty() ? standard_output : standard_error), 1000);
   std::replace(said.begin(), said.end(), '\n', ' ');
   return said.empty() ? describe() : describe() + ": " + said;
 }

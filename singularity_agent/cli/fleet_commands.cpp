@@ -1,6 +1,7 @@
 #include <ostream>
 
 #include "common/base/decimal.hpp"
+#include "common/daemon/input.hpp"
 #include "common/messages/reader.hpp"
 #include "singularity_agent/cli/commands.hpp"
 #include "singularity_agent/cli/session.hpp"
@@ -41,7 +42,7 @@ int vote(const invocation& call) {
 }
 
 int pattern(const invocation& call) {
-  auto body = read_json_input(call.positionals[0]);
+  auto body = daemon::read_json_input(call.positionals[0]);
   if (!body) return usage(call, body.error().message);
   api_call what;
   what.method = "POST";
@@ -51,7 +52,7 @@ int pattern(const invocation& call) {
 }
 
 int suggest(const invocation& call) {
-  const auto code = read_input(call.positionals[1]);
+  const auto code = daemon::read_input(call.positionals[1]);
   if (!code) return usage(call, code.error().message);
   return with_agent(call, [&](const agent_address& at) {
     boost::json::object body;

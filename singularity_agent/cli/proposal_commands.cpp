@@ -3,6 +3,7 @@
 #include <ostream>
 
 #include "common/base/json.hpp"
+#include "common/daemon/input.hpp"
 #include "singularity_agent/cli/commands.hpp"
 #include "singularity_agent/cli/follow.hpp"
 #include "singularity_agent/cli/session.hpp"
@@ -17,7 +18,7 @@ using execution::object_of;
 using execution::text_of;
 
 int propose(const invocation& call) {
-  auto body = read_json_input(call.positionals[0]);
+  auto body = daemon::read_json_input(call.positionals[0]);
   if (!body) return usage(call, body.error().message);
   return with_agent(call, [&](const agent_address& at) {
     api_call what;
@@ -110,7 +111,7 @@ int show(const invocation& call) {
 }
 
 int report(const invocation& call) {
-  auto body = read_json_input(call.positionals[1]);
+  auto body = daemon::read_json_input(call.positionals[1]);
   if (!body) return usage(call, body.error().message);
   api_call what;
   what.method = "POST";

@@ -2,8 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <fstream>
-#include <iostream>
+#include <ostream>
 
 #include "common/base/json.hpp"
 #include "common/base/text.hpp"
@@ -13,12 +12,6 @@
 
 namespace fleet::agent::cli {
 namespace {
-
-constexpr std::size_t max_input_bytes = 8U * 1024 * 1024;
-
-base::error wrong(std::string message) {
-  return base::make_error(base::error_kind::invalid_input, std::move(message));
-}
 
 /// What a client reads of the configuration; the rest belongs to `run` and need not be complete.
 std::shared_ptr<const config::schema> client_schema() {
@@ -58,28 +51,6 @@ base::result<boost::json::object> call_agent(const agent_address& at, const api_
   if (!answer) return base::make_error(answer.error().kind, "the agent does not answer: " + answer.error().message);
   if (answer->status >= 400) return http::error_of(*answer);
   return base::parse_json_object(answer->body, {64U * 1024 * 1024, 64});
-}
-
-base::result<std::string> read_input(const std::string& file) {
-  std::ifstream opened;
-  if (file != "-") {
-    opened.open(file, std::ios::binary);
-    if (!opened) return wrong(fmt::format("{}: cannot be read", file));
-  }
-  std::istream& in = file == "-" ? std::cin : opened;
-  // One byte more than allowed, so that the agent sees that it is too much and says so.
-  std::string text(max_input_bytes + 1, '\0');
-  in.read(text.data(), static_cast<std::streamsize>(text.size()));
-  text.resize(static_cast<std::size_t>(in.gcount()));
-  return text;
-}
-
-base::result<boost::json::object> read_json_input(const std::string& file) {
-  const auto text = read_input(file);
-  if (!text) return text.error();
-  auto object = base::parse_json_object(*text);
-  if (!object) return wrong(fmt::format("{}: {}", file == "-" ? "standard input" : file, object.error().message));
-  return object;
 }
 
 int refuse(const daemon::invocation& call, std::string_view message) {

@@ -30,10 +30,6 @@ struct api_call {
 };
 base::result<boost::json::object> call_agent(const agent_address& at, const api_call& what);
 
-/// The text of a file, or of standard input for "-"; at most 8 MiB. Error `invalid_input`.
-base::result<std::string> read_input(const std::string& file);
-base::result<boost::json::object> read_json_input(const std::string& file);
-
 /// Says it on the error stream; returns the exit code: 2 for a usage or configuration error, otherwise 1.
 int refuse(const daemon::invocation& call, std::string_view message);
 int usage(const daemon::invocation& call, std::string_view message);

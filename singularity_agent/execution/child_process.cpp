@@ -22,7 +22,7 @@ verification verification_of(const async::process_result& ended) {
   found.passed = ended.ok();
   found.timed_out = ended.timed_out;
   found.exit_code = ended.signal != 0 ? 128 + ended.signal : ended.exit_code;
-  found.output_tail = base::mask_secrets(base::tail_of(ended.standard_output + ended.standard_error));
+  found.output_tail = base::tail_of(base::mask_secrets(ended.standard_output + ended.standard_error));
   found.duration = ended.duration;
   return found;
 }

@@ -70,6 +70,23 @@ TEST_CASE("process: arguments are passed as they are, with directory and environ
   CHECK(run(spec).standard_output == "/usr\na  'b' x y /nowhere\n");
 }
 
+TEST_CASE("process: what a daemon logs in with is not handed to what it runs") {
+  const std::map<std::string, std::string> own{{"PGFLOW_DATABASE_URL", "postgresql://u:secret@h/d"},
+                                               {"PGFLOW_DATABASE_LISTEN_URL", "postgresql://u:secret@h/d"},
+                                               {"CREDENTIALS_DIRECTORY", "/secret"},
+                                               {"PGFLOW_LOG_LEVEL", "debug"}};
+  for (const auto& [name, value] : own) ::setenv(name.c_str(), value.c_str(), 1);
+  process_spec spec;
+  spec.argv = {"env"};
+  const auto seen = run(spec).standard_output;
+  spec.environment = {{"PGFLOW_DATABASE_URL", "given on purpose"}};
+  const auto given = run(spec).standard_output;
+  for (const auto& [name, value] : own) ::unsetenv(name.c_str());
+  CHECK(seen.find("secret") == std::string::npos);
+  CHECK(seen.find("PGFLOW_LOG_LEVEL=debug\n") != std::string::npos);
+  CHECK(given.find("PGFLOW_DATABASE_URL=given on purpose\n") != std::string::npos);
+}
+
 TEST_CASE("process: standard input is fed and closed, more than a pipe holds") {
   process_spec spec;
   spec.argv = {"wc", "-c"};

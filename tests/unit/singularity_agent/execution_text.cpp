@@ -91,6 +91,9 @@ TEST_CASE("child process: how a program failed, in one line, without what is nob
   CHECK(verification_of(ended).exit_code == 137);
   CHECK_FALSE(verification_of(ended).passed);
   CHECK(verification_of(ended).output_tail.find("secret") == std::string::npos);
+  // Masked before it is cut: what is left of a URL does not look like one.
+  ended.standard_error = "postgresql://user:secret@host/" + std::string(983, 'x');
+  CHECK(ended.failure().find("cret@") == std::string::npos);
 }
 
 struct scratch {
