@@ -75,3 +75,10 @@ TEST_CASE("listening: a daemon that is told of new messages has one session that
   }
   CHECK(all > 4);  // there are others, which do not
 }
+
+TEST_CASE("listening: a daemon that is told to poll has no gauge of LISTEN, which would be an alert for ever") {
+  daemon_fleet fleet({.name = "listening_none", .agents = 1, .agent_settings = {{"database.listen_url", "none"}}});
+  const auto metrics = shell("curl -s --unix-socket " + fleet.agent(0).socket + " http://agent/metrics");
+  CHECK_THAT(metrics, Catch::Contains("singularity_ready 1"));
+  CHECK_THAT(metrics, !Catch::Contains("\nquantumflow_listen_up "));
+}
