@@ -191,7 +191,14 @@ create table quantumflow.operator_action (
   cursor_id  int not null references quantumflow.cursor,
   message_id bigint not null,
   body       text);
-create index on quantumflow.operator_action (cursor_id) where action = 'purge';
+
+-- How many messages of each reader wait for another attempt, are dead, and were purged: the sums of its rows here. A statement
+-- that changes them adds a row, so that nobody waits for another; count_messages() adds these up. Written by triggers alone.
+create table quantumflow.aside_count (
+  cursor_id int not null,  -- as in cursor_position
+  retrying  bigint not null default 0,
+  dead      bigint not null default 0,
+  purged    bigint not null default 0);
 
 -- Work that one at a time does for all: who has locked the row. Rejected: advisory locks, which any instance's role could take, and
 -- stop it for ever without a trace.

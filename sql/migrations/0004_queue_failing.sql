@@ -1,5 +1,55 @@
 -- What happens to a message that could not be handled.
 
+-- ── Counting ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+create function quantumflow.count_retries() returns trigger language plpgsql as $$
+begin
+  if tg_op = 'INSERT' then
+    insert into quantumflow.aside_count (cursor_id, retrying)
+    select a.cursor_id, count(*) from added a where a.taken_by is null group by 1;
+  elsif tg_op = 'DELETE' then
+    insert into quantumflow.aside_count (cursor_id, retrying)
+    select r.cursor_id, -count(*) from removed r where r.taken_by is null group by 1;
+  else
+    insert into quantumflow.aside_count (cursor_id, retrying)
+    select c.cursor_id, sum(c.n) from (select a.cursor_id, 1 as n from added a where a.taken_by is null union all
+                                       select r.cursor_id, -1 from removed r where r.taken_by is null) c
+     group by 1 having sum(c.n) <> 0;
+  end if;
+  return null;
+end $$;
+create trigger counted_in after insert on quantumflow.retry
+  referencing new table as added for each statement execute function quantumflow.count_retries();
+create trigger counted_on after update on quantumflow.retry
+  referencing old table as removed new table as added for each statement execute function quantumflow.count_retries();
+create trigger counted_out after delete on quantumflow.retry
+  referencing old table as removed for each statement execute function quantumflow.count_retries();
+
+create function quantumflow.count_dead() returns trigger language plpgsql as $$
+begin
+  if tg_op = 'INSERT' then
+    insert into quantumflow.aside_count (cursor_id, dead) select a.cursor_id, count(*) from added a group by 1;
+  else
+    insert into quantumflow.aside_count (cursor_id, dead) select r.cursor_id, -count(*) from removed r group by 1;
+  end if;
+  return null;
+end $$;
+create trigger counted_in after insert on quantumflow.dead_letter
+  referencing new table as added for each statement execute function quantumflow.count_dead();
+create trigger counted_out after delete on quantumflow.dead_letter
+  referencing old table as removed for each statement execute function quantumflow.count_dead();
+
+create function quantumflow.count_purged() returns trigger language plpgsql as $$
+begin
+  insert into quantumflow.aside_count (cursor_id, purged)
+  select a.cursor_id, count(*) from added a where a.action = 'purge' group by 1;
+  return null;
+end $$;
+create trigger counted_in after insert on quantumflow.operator_action
+  referencing new table as added for each statement execute function quantumflow.count_purged();
+
+-- ── Failing ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
 -- Moves a message that this transaction took out of the way of the others: into the retry table, which is where fail and
 -- reject settle it. Returns its row.
 create function quantumflow.set_aside(message_id bigint) returns quantumflow.retry language plpgsql

@@ -66,24 +66,24 @@ language sql stable as $$
   published as (
     select s.queue_name, sum(s.published)::bigint as n
       from (select distinct f.queue_name, f.stream_id, f.published from figures f) s group by 1),
-  waiting as (
-    select v.queue_name, count(*) as retrying, min(t.enqueued_at) as oldest
-      from quantumflow.retry t join quantumflow.reader v using (cursor_id)
-     where t.taken_by is null and (only_queue is null or v.queue_name = only_queue) group by 1),
-  dead as (
-    select v.queue_name, count(*) as dlq from quantumflow.dead_letter t join quantumflow.reader v using (cursor_id)
-     where only_queue is null or v.queue_name = only_queue group by 1),
-  purged as (
-    select v.queue_name, count(*) as n from quantumflow.operator_action t join quantumflow.reader v using (cursor_id)
-     where t.action = 'purge' and (only_queue is null or v.queue_name = only_queue) group by 1)
+  -- A reader's oldest retry is the first one that an index gives.
+  aside as (
+    select v.queue_name, sum(n.retrying)::bigint as retrying, sum(n.dead)::bigint as dead, sum(n.purged)::bigint as purged,
+           min(first.enqueued_at) as oldest
+      from (select a.cursor_id, sum(a.retrying) as retrying, sum(a.dead) as dead, sum(a.purged) as purged
+              from quantumflow.aside_count a group by 1) n
+      join quantumflow.reader v using (cursor_id)
+      left join lateral (select t.enqueued_at from quantumflow.retry t
+                          where t.cursor_id = n.cursor_id and t.taken_by is null
+                          order by t.cursor_id, t.xid, t.msg_id limit 1) first on n.retrying > 0
+     where only_queue is null or v.queue_name = only_queue group by 1)
   select q.name, q.audience, coalesce(reading.pending, 0),
-         coalesce(extract(epoch from clock_timestamp() - least(reading.oldest, waiting.oldest)), 0)::double precision,
-         coalesce(waiting.retrying, 0), coalesce(dead.dlq, 0), coalesce(published.n, 0),
-         coalesce(reading.taken, 0) - coalesce(waiting.retrying, 0) - coalesce(dead.dlq, 0) - coalesce(purged.n, 0),
-         coalesce(purged.n, 0), coalesce(reading.readers, 0)
+         coalesce(extract(epoch from clock_timestamp() - least(reading.oldest, aside.oldest)), 0)::double precision,
+         coalesce(aside.retrying, 0), coalesce(aside.dead, 0), coalesce(published.n, 0),
+         coalesce(reading.taken, 0) - coalesce(aside.retrying, 0) - coalesce(aside.dead, 0) - coalesce(aside.purged, 0),
+         coalesce(aside.purged, 0), coalesce(reading.readers, 0)
     from quantumflow.queue q
-    left join reading on reading.queue_name = q.name left join waiting on waiting.queue_name = q.name
-    left join dead on dead.queue_name = q.name left join purged on purged.queue_name = q.name
+    left join reading on reading.queue_name = q.name left join aside on aside.queue_name = q.name
     left join published on published.queue_name = q.name
    where only_queue is null or q.name = only_queue
    order by q.name

@@ -33,7 +33,8 @@ end $$;
 
 -- ── Counting ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
--- Counts what was published since the last time, each message once; list_queues() then has little left to count.
+-- Counts what was published since the last time, each message once, and adds up what was set aside; list_queues() then has
+-- little left to count.
 create function quantumflow.count_messages() returns bigint language plpgsql as $$
 declare
   seen pg_snapshot;
@@ -49,6 +50,10 @@ begin
              on conflict (stream_id) do update set n = t.n + excluded.n)
   select coalesce(sum(f.n), 0) into added from fresh f;
   if added > 0 then update quantumflow.counted t set upto = now_at; end if;
+  with several as (select a.cursor_id from quantumflow.aside_count a group by 1 having count(*) > 1),
+  gone as (delete from quantumflow.aside_count a using several s where a.cursor_id = s.cursor_id returning a.*)
+  insert into quantumflow.aside_count (cursor_id, retrying, dead, purged)
+  select g.cursor_id, sum(g.retrying), sum(g.dead), sum(g.purged) from gone g group by 1;
   return added;
 end $$;
 

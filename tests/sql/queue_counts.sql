@@ -97,3 +97,68 @@ select expect((select string_agg(payload ->> 'n', ' ') from take('learning_loop_
 
 -- Every queue, against a full count.
 select expect((select bool_and(q.pending = (select count(*) from unread u where u.queue_name = q.queue_name)) from list_queues() q), true, 'all');
+
+-- ── What is set aside ──────────────────────────────────────────────────────────────────────────────────────────────
+-- Counted by differences: against the rows themselves, after everything that sets aside, brings back and takes away.
+create function public.aside_agrees() returns boolean language sql as $$
+  select bool_and((q.retrying, q.dlq, q.purged_total) = (
+           (select count(*) from retry t join reader v using (cursor_id) where v.queue_name = q.queue_name and t.taken_by is null),
+           (select count(*) from dead_letter t join reader v using (cursor_id) where v.queue_name = q.queue_name),
+           (select count(*) from operator_action t join reader v using (cursor_id) where v.queue_name = q.queue_name and t.action = 'purge')))
+    from list_queues() q $$;
+create function public.aside(of_queue text) returns text language sql as $$
+  select (retrying, dlq, purged_total)::text from get_queue_stats(of_queue) $$;
+create function public.fail_all(to_queue text, retries int) returns bigint language sql as $$
+  select count(fail(t.message_id, 'broken', retries, 1)) from take(to_queue, 'r', 1000) t $$;
+select expect(public.aside_agrees(), true, 'so far');
+
+select declare_queue('aside_queue', 'lanes', '{n}', 1, 'r') \gset
+select send(20, 'aside_queue') \gset
+select expect(public.fail_all('aside_queue', 5), 20::bigint, 'failed');
+select expect(aside('aside_queue'), '(20,0,0)', 'they wait');
+begin;
+select fail_all('aside_queue', 0) \gset
+select expect(aside('aside_queue'), '(0,20,0)', 'in the transaction that buried them');
+rollback;
+select expect(aside('aside_queue'), '(20,0,0)', 'taken back');
+select pg_sleep(0.01) \gset
+-- Some are taken and handled, the others fail again, in a transaction that is open while the figures are added up.
+select public.dblink_exec('other', 'begin') \gset
+select n from public.dblink('other', $$select fail_all('aside_queue', 0)$$) t(n bigint) \gset
+select count_messages() \gset
+select expect(aside('aside_queue'), '(20,0,0)', 'not committed yet');
+select public.dblink_exec('other', 'commit') \gset
+select expect(aside('aside_queue'), '(0,20,0)', 'buried');
+select count_messages() \gset
+select expect(aside('aside_queue'), '(0,20,0)', 'the same when added up');
+select expect((select count(*) from (select cursor_id from aside_count group by 1 having count(*) > 1) several), 0::bigint, 'a row a reader');
+select retry_dlq_message(id) as retried from list_dlq_messages('aside_queue', 1) \gset
+select expect(aside('aside_queue'), '(1,19,0)', 'one goes back');
+select expect((select count(*) from take('aside_queue', 'r')), 1::bigint, 'and is handled');
+select trim_positions() \gset
+select expect(aside('aside_queue'), '(0,19,0)', 'consumed');
+select expect(purge_dlq('aside_queue'), 19::bigint, 'purged');
+select expect(aside('aside_queue'), '(0,0,19)', 'gone');
+select expect(public.aside_agrees(), true, 'all of it');
+
+-- The age of what waits is that of the oldest retry.
+select send(2, 'aside_queue') \gset
+select fail_all('aside_queue', 5) \gset
+update retry set enqueued_at = enqueued_at - interval '1 h'
+ where msg_id = (select min(msg_id) from retry where taken_by is null);
+select expect((select oldest_age_seconds::int / 60 from get_queue_stats('aside_queue')), 60, 'its age');
+
+-- However many dead letters there are, the figures look at none of them.
+insert into dead_letter (cursor_id, xid, msg_id, enqueued_at, body, attempts, reason, errors)
+select v.cursor_id, '5', 100000 + i, clock_timestamp(), '{}', 1, 'rejected', '[]'
+  from (select min(cursor_id) as cursor_id from reader where queue_name = 'aside_queue') v, generate_series(1, 5000) i;
+select expect((select dlq from get_queue_stats('aside_queue')), 5000::bigint, 'all counted');
+create function public.rows_read() returns bigint language sql as $$
+  select sum(seq_tup_read + coalesce(idx_tup_fetch, 0))::bigint from pg_stat_xact_user_tables
+   where schemaname = 'quantumflow' and relname in ('dead_letter', 'operator_action') $$;
+begin;
+select rows_read() as before \gset
+select count(*) from list_queues() \gset
+select expect(rows_read(), :before::bigint, 'none looked at');
+commit;
+select expect(public.aside_agrees(), true, 'at the end');
