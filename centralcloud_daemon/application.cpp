@@ -94,7 +94,7 @@ struct application::parts {
   alerts::monitor monitor{pool, current.monitor, log, metrics, [this] { wake_notifiers(); }};
   audit::sealer sealer{pool, log};
   http::event_hub listeners{loop.executor()};
-  api::live_feed feed{pool, current.consensus, listeners};
+  api::live_feed feed{pool, current.monitor, listeners};
   std::unique_ptr<http::server> server{};
   std::function<bool()> there = [this] { return pool.available(); };
   daemon::supervisor supervisor{
@@ -163,7 +163,7 @@ bool application::parts::listen() {
   options.bearer_token = std::move(*token);
   http::router routes;
   http::add_health_routes(routes, health, metrics, [this] { refresh_metrics(); });
-  api::add_routes(routes, {pool, changes, current.consensus, current.guardian, listeners});
+  api::add_routes(routes, {pool, changes, current.consensus, current.guardian, current.monitor, listeners});
   dashboard::add_pages(routes);
   server = std::make_unique<http::server>(loop.executor(), std::move(options), std::move(routes), log, metrics);
   const auto started = server->start();

@@ -25,7 +25,7 @@ constexpr std::int64_t max_steps = 200;
 
 boost::asio::awaitable<void> live_feed::tell() {
   auto lease = co_await pool_.acquire(connection_wait);
-  const auto overview = co_await read_overview(*lease, consensus_.heartbeat_timeout);
+  const auto overview = co_await read_overview(*lease, instances_.heartbeat_timeout, instances_.instance_forgotten);
   hub_.publish("overview", overview);
   const bool follows = since_.has_value();
   const std::int64_t wanted = follows ? max_steps : 0;

@@ -6,7 +6,7 @@
 #include <optional>
 #include <string>
 
-#include "centralcloud_daemon/consensus/engine.hpp"
+#include "centralcloud_daemon/alerts/monitor.hpp"
 #include "common/async/stop.hpp"
 #include "common/http/event_stream.hpp"
 #include "common/postgres/pool.hpp"
@@ -18,8 +18,8 @@ namespace fleet::central::api {
 /// new ones, by whichever coordinator), or `trouble` ({detail}) where the database is away. All must outlive it.
 class live_feed {
  public:
-  live_feed(postgres::pool& pool, const consensus::engine_settings& consensus, http::event_hub& hub)
-      : pool_(pool), consensus_(consensus), hub_(hub) {}
+  live_feed(postgres::pool& pool, const alerts::monitor_settings& instances, http::event_hub& hub)
+      : pool_(pool), instances_(instances), hub_(hub) {}
   /// Until a soft stop; `turned` is called at each turn of its loop. Supervise it.
   boost::asio::awaitable<void> run(async::stop_token stop, std::function<void()> turned = {});
 
@@ -27,7 +27,7 @@ class live_feed {
   boost::asio::awaitable<void> tell();
 
   postgres::pool& pool_;
-  const consensus::engine_settings& consensus_;
+  const alerts::monitor_settings& instances_;  ///< which of them are live, which are gone
   http::event_hub& hub_;
   std::optional<std::string> since_;
 };

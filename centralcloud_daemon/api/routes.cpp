@@ -181,7 +181,7 @@ class handlers {
 
   awaitable<response> overview(request) {
     auto lease = co_await with_.pool.acquire();
-    auto text = co_await read_overview(*lease, with_.consensus.heartbeat_timeout);
+    auto text = co_await read_overview(*lease, with_.monitor.heartbeat_timeout, with_.monitor.instance_forgotten);
     co_return http::text_response(200, std::move(text), "application/json");
   }
 

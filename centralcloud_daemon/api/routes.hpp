@@ -1,5 +1,6 @@
 // The coordinator's HTTP API.
 #pragma once
+#include "centralcloud_daemon/alerts/monitor.hpp"
 #include "centralcloud_daemon/consensus/engine.hpp"
 #include "centralcloud_daemon/guardian/watch.hpp"
 #include "common/http/event_stream.hpp"
@@ -14,6 +15,7 @@ struct parts {
   guardian::watch& changes;
   const consensus::engine_settings& consensus;
   const guardian::watch_settings& guardian;
+  const alerts::monitor_settings& monitor;
   http::event_hub& events;  ///< fed by `live_feed`
 };
 

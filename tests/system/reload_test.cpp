@@ -221,6 +221,22 @@ TEST_CASE("reload: the Guardian's rules, bounds of alerts and the level of the l
   }));
 }
 
+TEST_CASE("reload: the front page counts instances as long as their messages are kept") {
+  daemon_fleet fleet(
+      {.name = "reload_expiry", .agents = 1, .coordinator_settings = {{"queue.instance_expiry_hours", "1"}}});
+  reloaded config(fleet);
+  fleet.psql("select centralcloud.heartbeat('long-gone', '1', '{voter}')");
+  fleet.psql(
+      "update centralcloud.instance set last_seen_at = now() - interval '2 hours' where instance_id = 'long-gone'");
+  const auto registered = [&] {
+    const auto text = shell("curl -s http://" + fleet.coordinator_addresses[0] + "/v1/overview");
+    return boost::json::parse(text).at("instances").at("registered").to_number<int>();
+  };
+  CHECK(wait_until([&] { return registered() == 1; }));
+  config.set("instance_expiry_hours = 1", "instance_expiry_hours = 3");
+  CHECK(registered() == 2);
+}
+
 TEST_CASE("reload: an agent's policy votes by its new bounds, and a bad file changes nothing") {
   daemon_fleet fleet({.name = "reload_policy",
                       .agents = 1,
