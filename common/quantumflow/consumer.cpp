@@ -147,12 +147,14 @@ boost::asio::awaitable<void> consumer::run(async::stop_token stop) {
   auto had_something = steady::time_point::min();
   while (!stop.soft_requested()) {
     std::size_t handled = 0;
+    const int lane_before = lane_;
     const auto began = steady::now();
     {
       auto connection = co_await pool_.acquire();
       handled = co_await one_batch(*connection, size, std::nullopt);
     }
-    const auto linger = linger_before_next(options_.pace, size, handled, began - began_before);
+    const bool same_lane = lane_ == lane_before;
+    const auto linger = linger_before_next(options_.pace, size, handled, began - began_before, same_lane);
     size = next_batch_size(options_.pace, size, handled, steady::now() - began);
     began_before = began;
     if (linger.count() > 0) co_await stop.sleep_for(linger);
@@ -272,7 +274,10 @@ boost::asio::awaitable<consumer::attempt> consumer::try_batch(postgres::connecti
     const auto rows =
         co_await transaction.query("select * from quantumflow.take_lane($1, $2, $3, $4)", std::move(arguments));
     for (const auto& row : rows) current.add(row);
-    if (!current.messages.empty()) co_await run_handler(transaction, current);
+    if (!current.messages.empty()) {
+      lane_ = current.cursor;
+      co_await run_handler(transaction, current);
+    }
     // An empty take may still have moved the cursor to the end of its window.
     if (!current.first_failed()) {
       co_await transaction.commit();

@@ -79,6 +79,7 @@ class consumer {
   consumer_options options_;
   batch_handler handler_;
   after_commit after_;
+  int lane_ = 0;  ///< the cursor of the last batch that held something
   // After a batch that the server's time limit ended: see `is_to_blame`.
   int next_size_ = 0;
   base::message_id slow_{};

@@ -16,8 +16,8 @@ int next_batch_size(const pace_limits& limits, int asked, std::size_t handled, s
 }
 
 std::chrono::milliseconds linger_before_next(const pace_limits& limits, int asked, std::size_t handled,
-                                             std::chrono::nanoseconds since_last) {
-  if (handled < 2 || handled >= static_cast<std::size_t>(asked)) return std::chrono::milliseconds(0);
+                                             std::chrono::nanoseconds since_last, bool same_lane) {
+  if (!same_lane || handled < 2 || handled >= static_cast<std::size_t>(asked)) return std::chrono::milliseconds(0);
   // Over no less than the time it would wait: two messages that came side by side are no stream.
   const std::chrono::nanoseconds over = std::max<std::chrono::nanoseconds>(since_last, limits.linger);
   const double seconds = std::chrono::duration<double>(over).count();

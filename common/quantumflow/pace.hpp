@@ -20,9 +20,10 @@ int next_batch_size(const pace_limits& limits, int asked, std::size_t handled, s
 
 /// How long to wait before the next batch. Under a stream of single messages a few milliseconds gather many into one
 /// commit; a batch that was full, a lone message and a slow stream wait for nothing. `since_last`: from the begin of
-/// this batch back to the begin of the one before; the rate is taken over no less than the linger.
+/// this batch back to the begin of the one before; the rate is taken over no less than the linger. `same_lane`: both
+/// were of one lane; otherwise other lanes have work, and until this one's turn comes again it has gathered.
 std::chrono::milliseconds linger_before_next(const pace_limits& limits, int asked, std::size_t handled,
-                                             std::chrono::nanoseconds since_last);
+                                             std::chrono::nanoseconds since_last, bool same_lane);
 
 /// Between two looks of a worker that stays up.
 inline constexpr std::chrono::milliseconds look_while_up{5};

@@ -49,9 +49,9 @@ create view quantumflow.work as
                and exists (select from quantumflow.message m
                             where m.stream_id = v.stream_id and m.xid = any (array(select pg_snapshot_xip(p.done)))))
            as has_new,
-         exists (select from quantumflow.retry r where r.cursor_id = v.cursor_id and r.taken_by is null) as has_retries
+         exists (select from quantumflow.retry r where r.cursor_id = v.cursor_id and r.taken_by is null) as has_retries, p.taken_at
     from quantumflow.reader v
-    cross join lateral (select t.done, t.win, t.backlog_put, t.backlog_taken from quantumflow.cursor_position t
+    cross join lateral (select t.done, t.win, t.backlog_put, t.backlog_taken, t.taken_at from quantumflow.cursor_position t
                          where t.cursor_id = v.cursor_id order by t.cursor_id desc, t.seq desc limit 1) p;
 
 -- When the next retry of the cursor is due; null when none waits. Only the oldest of an ordering key can be due.
@@ -276,7 +276,8 @@ begin
   end if;
 end $$;
 
--- The batch of one lane that has work and is free: what a worker of a daemon takes. `only_cursor` takes from that one.
+-- The batch of one lane that has work and is free: what a worker of a daemon takes; of several, the one that was taken from the
+-- longest ago. (At random, one lane of eight that are always busy waits ten times as long as another.) `only_cursor` takes from that one.
 -- Order: due retries, the backlog, the log. The rows go straight from the scan to the caller: a batch kept aside to look at
 -- its end costs more than to look for its end once more.
 create function quantumflow.take_lane(queue text, consumer_group text, max int, only_cursor int default null)
@@ -302,7 +303,7 @@ begin
               and (only_cursor is null or w.cursor_id = only_cursor)
               and (w.has_new or (w.has_retries and quantumflow.next_retry_at(w.cursor_id) <= clock_timestamp())
                    or w.retired_at is not null)
-            order by w.retired_at is not null desc, random()
+            order by w.retired_at is not null desc, w.taken_at
   loop
     if r.retired_at is not null then
       perform quantumflow.subscribe(queue, consumer_group);  -- it is back: from now on

@@ -57,3 +57,16 @@ select expect((select s.lane from message m join stream s using (stream_id) wher
 select raises($$select publish('votes_for_consensus_queue', '[1]')$$, 'payload: expected a JSON object, got array');
 select raises($$select publish('votes_for_consensus_queue', '{a}')$$, 'invalid input syntax for type json');
 select raises($$select publish('votes_for_consensus_queue', null)$$, 'payload: expected a JSON object, got NULL');
+
+-- Lanes that all have work take turns: no message waits longer than a round.
+select declare_queue('turns_queue', 'lanes', '{k}', 8, 'workers') \gset
+select count(publish('turns_queue', jsonb_build_object('k', k, 'n', n))) from generate_series(1, 200) k, generate_series(1, 3) n \gset
+select expect(count(distinct r.lane), 8::bigint, 'all lanes have some') from message m join reader r using (stream_id) where r.queue_name = 'turns_queue';
+create table turns (turn bigint generated always as identity, cursor_id int);
+do $$ begin
+  for turn in 1 .. 24 loop
+    insert into turns (cursor_id) select cursor_id from take_lane('turns_queue', 'workers', 1);
+    commit;
+  end loop;
+end $$;
+select expect(count(distinct cursor_id), 8::bigint, 'each once in round ' || (turn - 1) / 8) from turns group by (turn - 1) / 8;

@@ -33,13 +33,14 @@ TEST_CASE("pace: a batch that lasted too long is made to fit") {
 
 TEST_CASE("pace: only a dense stream of small batches is waited for") {
   const pace_limits limits;
-  CHECK(linger_before_next(limits, 100, 15, 3ms) == 5ms);   // 5000 a second
-  CHECK(linger_before_next(limits, 100, 15, 15ms) == 5ms);  // 1000: on the border
-  CHECK(linger_before_next(limits, 100, 15, 16ms) == 0ms);
-  CHECK(linger_before_next(limits, 100, 2, 500us) == 0ms);  // two that came side by side: no stream
-  CHECK(linger_before_next(limits, 100, 4, 1ms) == 0ms);
-  CHECK(linger_before_next(limits, 100, 5, 1ms) == 5ms);
-  CHECK(linger_before_next(limits, 100, 1, 100us) == 0ms);  // one: perhaps the only one
-  CHECK(linger_before_next(limits, 100, 0, 1ms) == 0ms);
-  CHECK(linger_before_next(limits, 100, 100, 3ms) == 0ms);  // full: more waits already
+  CHECK(linger_before_next(limits, 100, 15, 3ms, true) == 5ms);   // 5000 a second
+  CHECK(linger_before_next(limits, 100, 15, 15ms, true) == 5ms);  // 1000: on the border
+  CHECK(linger_before_next(limits, 100, 15, 16ms, true) == 0ms);
+  CHECK(linger_before_next(limits, 100, 2, 500us, true) == 0ms);  // two that came side by side: no stream
+  CHECK(linger_before_next(limits, 100, 4, 1ms, true) == 0ms);
+  CHECK(linger_before_next(limits, 100, 5, 1ms, true) == 5ms);
+  CHECK(linger_before_next(limits, 100, 1, 100us, true) == 0ms);  // one: perhaps the only one
+  CHECK(linger_before_next(limits, 100, 0, 1ms, true) == 0ms);
+  CHECK(linger_before_next(limits, 100, 100, 3ms, true) == 0ms);  // full: more waits already
+  CHECK(linger_before_next(limits, 100, 15, 3ms, false) == 0ms);  // other lanes have work
 }
