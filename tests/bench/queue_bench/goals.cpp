@@ -44,14 +44,23 @@ std::vector<goal> goals() {
   const place delay{"latency", "200/s: p50"};
   goal lanes = against("drain, 2 lanes ÷ 1 lane", {"drain", "2 workers"}, {"ours"}, at_least(1));
   lanes.against_what = drain.what;
+  const std::string together = "1 a call, 8 callers of one publisher";
+  goal together_publish = against("the same, 8 callers of the library's publisher ÷ raw, 8 connections",
+                                  {"publish", together}, {"raw"}, at_least(0.88));
+  together_publish.against_what = "1 a call, 8 connections";
+  goal together_flow = against("the same, 8 producers with the library's publisher ÷ PgQ, 8 connections",
+                               {"produce + consume", together}, {"pgq"}, at_least(1.05));
+  together_flow.against_what = "1 a call";
   return {
       against("publish 1000 a call ÷ raw insert", {"publish", "1000 a call, 1 connection"}, {"raw"}, at_least(0.80)),
       against("single publish, 8 connections ÷ raw", {"publish", "1 a call, 8 connections"}, {"raw"}, at_least(0.88)),
+      together_publish,
       against("drain ÷ PgQ", drain, {"pgq"}, at_least(1.2)),
       against("drain ÷ graphile-worker", drain, {"graphile_worker"}, at_least(4)),
       against("drain ÷ pg-boss", drain, {"pg_boss"}, at_least(4)),
       lanes,
       against("produce + consume, single publishes ÷ PgQ", {"produce + consume", "1 a call"}, {"pgq"}, at_least(1.05)),
+      together_flow,
       plain("latency at 200/s, p50, ms", delay, at_most(1.3)),
       plain("latency at 200/s, p99, ms", {"latency", "200/s: p99"}, at_most(3)),
       against("latency at 200/s, p50 ÷ the lowest of the others", delay,

@@ -195,18 +195,26 @@ void produce(const flow_load& load, flow_clock& clock, const crew& threads, cons
 }  // namespace
 
 flow_result run_flow(const flow_load& load, const open_publisher& open, const start_consumer& consume) {
+  const auto produce_all = [&](flow_clock& clock) {
+    crew threads(load.producers);
+    const auto prepare = [&](int k) {
+      const auto call = open();
+      for (int i = 0; i < warm_up_calls; ++i) call(clock.begin_warm_up(load.batch));
+      return [&, k, call](steady::time_point from) { produce(load, clock, threads, call, k, from); };
+    };
+    threads.run(prepare, [&] {
+      clock.wait_warm();
+      clock.start();
+    });
+  };
+  return run_flow_of(load, produce_all, consume);
+}
+
+flow_result run_flow_of(const flow_load& load, const std::function<void(flow_clock&)>& produce,
+                        const start_consumer& consume) {
   flow_clock clock(load);
   auto consumer = consume(clock);
-  crew threads(load.producers);
-  const auto prepare = [&](int k) {
-    const auto call = open();
-    for (int i = 0; i < warm_up_calls; ++i) call(clock.begin_warm_up(load.batch));
-    return [&, k, call](steady::time_point from) { produce(load, clock, threads, call, k, from); };
-  };
-  threads.run(prepare, [&] {
-    clock.wait_warm();
-    clock.start();
-  });
+  produce(clock);
   const auto limit = steady::now() + std::chrono::seconds(5);
   while (clock.handled_total() < clock.published() && steady::now() < limit)
     std::this_thread::sleep_for(milliseconds(5));

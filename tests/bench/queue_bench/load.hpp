@@ -42,6 +42,10 @@ struct flow_load {
   double per_second = 0;  ///< messages; arrivals are random (Poisson); 0: as fast as the producers can
   milliseconds duration{5000};
   long messages = 0;  ///< no more than that many; 0: until the time is over
+  // Of queues that know such things:
+  int lanes = 1;
+  int workers = 1;
+  bool together = false;  ///< the producers share the library's own publisher
 };
 
 struct flow_result {
@@ -97,6 +101,9 @@ using start_consumer = std::function<std::unique_ptr<running_consumer>(flow_cloc
 /// Producers and a consumer side by side. What is still on its way at the end is waited for, 5 s at most, so that slow
 /// messages are not left out of the latencies.
 flow_result run_flow(const flow_load& load, const open_publisher& open, const start_consumer& consume);
+/// The same with producers of another kind: `produce` warms up, starts the clock, and returns when the load is over.
+flow_result run_flow_of(const flow_load& load, const std::function<void(flow_clock&)>& produce,
+                        const start_consumer& consume);
 
 /// The value below which `share` of them lie; 0 where there are none.
 double quantile(std::vector<double> values, double share);

@@ -6,11 +6,17 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/use_future.hpp>
+#include <boost/json/parse.hpp>
 #include <cstdlib>
+#include <functional>
+#include <future>
+#include <optional>
 #include <stdexcept>
 #include <thread>
 
 #include "common/quantumflow/consumer.hpp"
+#include "common/quantumflow/publisher.hpp"
 #include "tests/bench/queue_bench/payload.hpp"
 #include "tests/bench/queue_bench/session.hpp"
 #include "tests/bench/queue_bench/subject.hpp"
@@ -47,15 +53,71 @@ publish_call publisher(const std::string& url, const std::string& queue, int bat
   };
 }
 
+postgres::settings settings_of(const std::string& url) {
+  postgres::settings made;
+  made.url = url;
+  return made;
+}
+
+/// The library's publisher with callers that each publish one message after the other, as coroutines of a daemon do.
+class library_publisher {
+ public:
+  /// What a caller does until it is enough: the number of its next message, or nothing.
+  using next_number = std::function<std::optional<long>()>;
+
+  library_publisher(const std::string& url, std::string queue)
+      : queue_(std::move(queue)),
+        pool_(io_.get_executor(), settings_of(url), 2),
+        stop_(io_.get_executor()),
+        publisher_(pool_),
+        running_(boost::asio::co_spawn(io_, publisher_.run(stop_.token()), boost::asio::use_future)),
+        thread_([this] { io_.run(); }) {}
+  ~library_publisher() {
+    boost::asio::post(io_, [this] { stop_.request_soft(); });
+    thread_.join();
+  }
+
+  /// Returns when all callers have ended; throws what the first of them threw.
+  void run(int callers, const next_number& next) {
+    std::vector<std::future<void>> all;
+    for (int k = 0; k < callers; ++k) all.push_back(boost::asio::co_spawn(io_, call(next), boost::asio::use_future));
+    for (const auto& each : all) each.wait();
+    for (auto& each : all) each.get();
+  }
+
+ private:
+  boost::asio::awaitable<void> call(next_number next) {
+    payload text(encoding::object, 1);
+    auto body = boost::json::parse(text.numbered(0)).as_object();
+    while (const auto number = next()) {
+      text.numbered(*number);
+      body["n"] = number_of(*number);
+      body["key"] = text.key();
+      quantumflow::publication what{.queue = queue_, .payload = body, .ordering_key = text.key()};
+      co_await publisher_.publish(std::move(what));
+    }
+  }
+
+  std::string queue_;
+  boost::asio::io_context io_{1};
+  postgres::pool pool_;
+  async::stop_source stop_;
+  quantumflow::publisher publisher_;
+  std::future<void> running_;
+  std::thread thread_;
+};
+
 /// The library's consumer with its waker on a loop of its own, as a daemon runs them.
 class library_consumer final : public running_consumer {
  public:
-  library_consumer(const std::string& url, const std::string& queue, flow_clock& clock)
-      : pool_(io_.get_executor(), settings_of(url), 2),
+  library_consumer(const std::string& url, const std::string& queue, int workers, flow_clock& clock)
+      : pool_(io_.get_executor(), settings_of(url), static_cast<std::size_t>(workers) + 1),
         waker_(io_.get_executor(), settings_of(url)),
-        stop_(io_.get_executor()),
-        consumer_(pool_, waker_, options_of(queue), handler_of(clock)),
-        thread_([this] { run(); }) {}
+        stop_(io_.get_executor()) {
+    for (int i = 0; i < workers; ++i)
+      workers_.push_back(std::make_unique<quantumflow::consumer>(pool_, waker_, options_of(queue), handler_of(clock)));
+    thread_ = std::thread([this] { run(); });
+  }
 
   ~library_consumer() override { join(); }
   void stop() override {
@@ -64,11 +126,6 @@ class library_consumer final : public running_consumer {
   }
 
  private:
-  static postgres::settings settings_of(const std::string& url) {
-    postgres::settings made;
-    made.url = url;
-    return made;
-  }
   static quantumflow::consumer_options options_of(const std::string& queue) {
     quantumflow::consumer_options made;
     made.queue = queue;
@@ -88,7 +145,7 @@ class library_consumer final : public running_consumer {
       if (thrown) failure_ = thrown;
     };
     boost::asio::co_spawn(io_, waker_.run(stop_.token()), note);
-    boost::asio::co_spawn(io_, consumer_.run(stop_.token()), note);
+    for (const auto& each : workers_) boost::asio::co_spawn(io_, each->run(stop_.token()), note);
     io_.run();
   }
   void join() {
@@ -101,7 +158,7 @@ class library_consumer final : public running_consumer {
   postgres::pool pool_;
   quantumflow::waker waker_;
   async::stop_source stop_;
-  quantumflow::consumer consumer_;
+  std::vector<std::unique_ptr<quantumflow::consumer>> workers_;
   std::exception_ptr failure_;
   std::thread thread_;
 };
@@ -160,6 +217,17 @@ class ours final : public subject {
     return publish_closed_loop(load, [&] { return publisher(url(), lanes_queue(8), load.batch); });
   }
 
+  std::optional<tally> publish_together(int callers, milliseconds duration) override {
+    library_publisher with(url(), lanes_queue(8));
+    const auto start = steady::now();
+    long published = 0;  // for the publisher's thread
+    with.run(callers, [&]() -> std::optional<long> {
+      if (steady::now() >= start + duration) return std::nullopt;
+      return published++;
+    });
+    return tally{static_cast<double>(published), std::chrono::duration<double>(steady::now() - start).count()};
+  }
+
   std::optional<tally> drain(long backlog, int workers) override {
     const auto queue = lanes_queue(workers);
     const auto fill = publisher(url(), queue, take_size);
@@ -177,7 +245,7 @@ class ours final : public subject {
 
   std::optional<flow_result> flow(const flow_load& load) override {
     upkeep running(url(), "60 s", milliseconds(1000));
-    auto done = flow_on(lanes_queue(1), load);
+    auto done = flow_on(lanes_queue(load.lanes), load);
     running.most_bytes();
     return done;
   }
@@ -213,10 +281,29 @@ class ours final : public subject {
  private:
   flow_result flow_on(const std::string& queue, const flow_load& load) {
     const auto consume = [&](flow_clock& clock) -> std::unique_ptr<running_consumer> {
-      return std::make_unique<library_consumer>(url(), queue, clock);
+      return std::make_unique<library_consumer>(url(), queue, load.workers, clock);
     };
-    return run_flow(
-        load, [&] { return publisher(url(), queue, load.batch); }, consume);
+    if (!load.together)
+      return run_flow(
+          load, [&] { return publisher(url(), queue, load.batch); }, consume);
+    return run_flow_of(
+        load,
+        [&](flow_clock& clock) {
+          library_publisher with(url(), queue);
+          int warm_ups = 8 * load.producers;
+          with.run(load.producers, [&]() -> std::optional<long> {
+            if (warm_ups-- <= 0) return std::nullopt;
+            return clock.begin_warm_up(1);
+          });
+          clock.wait_warm();
+          clock.start();
+          const auto start = steady::now();
+          with.run(load.producers, [&]() -> std::optional<long> {
+            if (steady::now() >= start + load.duration) return std::nullopt;
+            return clock.begin_call(1);
+          });
+        },
+        consume);
   }
 
   void make_schema() override {

@@ -54,6 +54,10 @@ std::string payload::keys() const {
   return list + "}";
 }
 
+long number_of(long message) {
+  return first_number + message;
+}
+
 long number_in(const char* body) {
   const char* found = std::strstr(body, "\"n\":");
   if (found == nullptr) throw std::runtime_error(std::string("a message came back without its number: ") + body);

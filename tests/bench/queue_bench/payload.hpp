@@ -32,6 +32,9 @@ class payload {
   std::vector<std::size_t> keys_;
 };
 
+/// The number as it stands in the body.
+long number_of(long message);
+
 /// The number in a body that came back; spaces after the colon, as jsonb writes them, are allowed. Throws where there
 /// is none.
 long number_in(const char* body);

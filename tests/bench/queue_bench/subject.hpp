@@ -41,6 +41,8 @@ class subject {
 
   // What a queue has no form of gives nothing.
   virtual std::optional<tally> publish(const publish_load&) { return std::nullopt; }
+  /// Single publishes of many callers in one process, each waiting for its own, where the queue's library joins them.
+  virtual std::optional<tally> publish_together(int /*callers*/, milliseconds /*duration*/) { return std::nullopt; }
   /// A backlog published beforehand, drained by that many workers.
   virtual std::optional<tally> drain(long /*backlog*/, int /*workers*/) { return std::nullopt; }
   virtual std::optional<flow_result> flow(const flow_load&) { return std::nullopt; }

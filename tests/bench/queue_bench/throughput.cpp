@@ -39,6 +39,10 @@ void add_work(const bench& on, const subject& of, const std::string& section, co
                  (after.dead_tuples - before.dead_tuples) / messages);
 }
 
+std::string together(int callers) {
+  return fmt::format("1 a call, {} callers of one publisher", callers);
+}
+
 std::string plural(int count, const std::string& what) {
   return fmt::format("{} {}{}", count, what, count == 1 ? "" : "s");
 }
@@ -89,6 +93,15 @@ void measure_publish(const bench& on) {
         });
       }
     }
+    for (const int callers : {8, 64}) {
+      for (auto* const queue : on.of_round(round)) {
+        attempt(on, "publish together, " + queue->name(), [&] {
+          queue->renew();
+          const auto done = queue->publish_together(callers, on.how.publish_duration);
+          if (done) on.results.add({"publish", together(callers), "messages/s"}, queue->name(), done->per_second());
+        });
+      }
+    }
   }
 }
 
@@ -122,6 +135,15 @@ void measure_produce_and_consume(const bench& on) {
           add_work(on, *queue, "cost of produce + consume", what, before, done->published.messages);
         });
       }
+    }
+    auto* const ours = on.find("ours");
+    for (const int callers : {8, 64}) {
+      if (ours == nullptr) continue;
+      attempt(on, "produce together + consume", [&] {
+        ours->renew();
+        const auto done = ours->flow({.producers = callers, .duration = on.how.flow_duration, .together = true});
+        on.results.add({"produce + consume", together(callers), "messages/s"}, "ours", done->consumed.per_second());
+      });
     }
   }
 }

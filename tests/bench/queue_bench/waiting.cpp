@@ -110,6 +110,13 @@ void measure_latency(const bench& on) {
     if (!most) return std::nullopt;
     return flow_load{.producers = 8, .per_second = 0.8 * *most, .duration = on.how.latency_duration};
   });
+  measure_delays(
+      on, "as a coordinator (8 lanes, 3 workers), the same load", [&](const subject& of) -> std::optional<flow_load> {
+        const auto most = on.results.median_of("produce + consume", "1 a call", of.name());
+        if (!most || of.name() != "ours") return std::nullopt;
+        return flow_load{
+            .producers = 8, .per_second = 0.8 * *most, .duration = on.how.latency_duration, .lanes = 8, .workers = 3};
+      });
 }
 
 void measure_held_snapshot(const bench& on) {
