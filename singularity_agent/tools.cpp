@@ -60,8 +60,8 @@ base::result<metrics::sampled_subject> subject_of(const std::string& text) {
 
 }  // namespace
 
-base::result<std::unique_ptr<metrics::sampler>> make_sampler(const agent_settings& settings,
-                                                             const telemetry::logger& log) {
+base::result<std::unique_ptr<metrics::composite_sampler>> make_sampler(const agent_settings& settings,
+                                                                       const telemetry::logger& log) {
   auto all = std::make_unique<metrics::composite_sampler>(log);
   if (settings.metrics.proc != "none") {
     const auto subject = subject_of(settings.metrics.proc);
@@ -84,7 +84,7 @@ base::result<std::unique_ptr<metrics::sampler>> make_sampler(const agent_setting
     options.timeout = settings.metrics.timeout;
     all->add("command", std::make_unique<metrics::command_sampler>(std::move(options)));
   }
-  return std::unique_ptr<metrics::sampler>(std::move(all));
+  return all;
 }
 
 execution::rollback_options rollback_options_of(const agent_settings& settings) {

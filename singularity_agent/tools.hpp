@@ -22,8 +22,8 @@ std::unique_ptr<execution::executor> make_executor(boost::asio::any_io_executor 
 proposals::proposal_queue::preview_of make_preview(const agent_settings& settings);
 /// The machine's own figures, and the configured command and URL; a source's trouble goes to `log`. Error
 /// `invalid_input`: `metrics.url` or `metrics.proc`.
-base::result<std::unique_ptr<metrics::sampler>> make_sampler(const agent_settings& settings,
-                                                             const telemetry::logger& log = telemetry::logger::none());
+base::result<std::unique_ptr<metrics::composite_sampler>> make_sampler(
+    const agent_settings& settings, const telemetry::logger& log = telemetry::logger::none());
 execution::rollback_options rollback_options_of(const agent_settings& settings);
 /// Counts and times what ends in `registry`.
 execution::flow_options flow_options_of(const agent_settings& settings, telemetry::metrics& registry);

@@ -73,6 +73,28 @@ finding examine_spool(const agent_settings& settings) {
   return base::passed("spool", text);
 }
 
+/// Asks every source once, as the agent does at intervals.
+boost::asio::awaitable<std::vector<finding>> examine_metrics(agent_settings settings) {
+  std::vector<finding> found;
+  const auto sources = make_sampler(settings);
+  if (!sources) {
+    found.push_back(base::failed("metrics", sources.error().message, "correct it"));
+    co_return found;
+  }
+  const auto sample = co_await (*sources)->sample();
+  for (const auto& each : (*sources)->parts()) {
+    if (each.last_error.empty()) continue;
+    found.push_back(base::warned("metrics", fmt::format("metrics.{}: {}", each.name, each.last_error),
+                                 "mend it: a change whose metrics are missing cannot be watched"));
+  }
+  if (!found.empty()) co_return found;
+  std::string names;
+  for (const auto& [name, value] : *sample) names += (names.empty() ? "" : ", ") + name;
+  const auto text = names.empty() ? "none are sampled here: the instance hands them in" : names;
+  found.push_back(base::passed("metrics", text));
+  co_return found;
+}
+
 std::size_t connections_of(const config::values& all, const agent_settings& settings) {
   // The pool, the rollback lane's two, and the one that listens.
   std::size_t most = settings.core.pool_size + 3;
@@ -92,6 +114,8 @@ boost::asio::awaitable<std::vector<finding>> examine(config::values all) {
     auto more = co_await execution::examine_repository(std::move(what));
     found.insert(found.end(), more.begin(), more.end());
   }
+  const auto metrics = co_await examine_metrics(settings);
+  found.insert(found.end(), metrics.begin(), metrics.end());
   quantumflow::database_checks database;
   database.database = database_of(settings);
   database.listen = listen_of(settings);

@@ -130,6 +130,24 @@ TEST_CASE("doctor: configuration, files, spool and socket that are wrong") {
   }
 }
 
+TEST_CASE("doctor: whether the metrics' sources answer") {
+  daemon_fleet fleet({.name = "doctor_metrics", .agents = 1, .coordinators = 1, .start = false});
+  auto& agent = fleet.agent(0);
+  const auto asked = [&](const std::string& more) {
+    return agent_doctor(agent, "--metrics.proc none " + more).of("metrics");
+  };
+  CHECK(asked("--metrics.command ''") == "ok: none are sampled here: the instance hands them in");
+  CHECK(asked("--metrics.command 'echo {\\\"error_rate\\\": 0.5, \\\"queue_depth\\\": 3}'") ==
+        "ok: error_rate, queue_depth");
+  CHECK_THAT(asked("--metrics.command 'echo {\\\"error_rate\\\": 5}'"),
+             Catch::StartsWith("warn: metrics.command: ") && Catch::Contains("error_rate"));
+  // Port 1 of this machine: nobody listens there. The other source's figures do not hide it.
+  const auto refused = asked("--metrics.command 'echo {}' --metrics.url http://127.0.0.1:1/metrics");
+  CHECK_THAT(refused, Catch::StartsWith("warn: metrics.url: ") &&
+                          Catch::EndsWith("-> mend it: a change whose metrics are missing cannot be watched"));
+  CHECK(agent_doctor(agent).of("metrics") == "ok: error_rate, latency_p95_ms, success_rate");
+}
+
 TEST_CASE("doctor: what another user may not do") {
   if (::geteuid() != 0) {
     WARN("only root can become another user: not tested here");
