@@ -104,7 +104,8 @@ awaitable<std::string> list_safety_profiles(postgres::connection& connection, st
 awaitable<std::string> read_overview(postgres::connection& connection, std::chrono::milliseconds fresh_for,
                                      std::chrono::milliseconds forgotten) {
   auto args = postgres::make_params(fresh_for.count(), forgotten.count());
-  const auto answer = co_await connection.query("select centralcloud.overview($1, $2)::text as overview", std::move(args));
+  const auto answer =
+      co_await connection.query("select centralcloud.overview($1, $2)::text as overview", std::move(args));
   co_return answer.single().get<std::string>("overview");
 }
 

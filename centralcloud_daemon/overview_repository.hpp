@@ -50,8 +50,7 @@ boost::asio::awaitable<std::string> list_safety_profiles(postgres::connection& c
 
 /// {at, queues[], pipeline{state: proposals}, instances{registered, fresh}}: what changes from second to second.
 /// Instances that were silent for longer than `forgotten` count nowhere.
-boost::asio::awaitable<std::string> read_overview(postgres::connection& connection,
-                                                  std::chrono::milliseconds fresh_for,
+boost::asio::awaitable<std::string> read_overview(postgres::connection& connection, std::chrono::milliseconds fresh_for,
                                                   std::chrono::milliseconds forgotten);
 /// The last hour: [{at, status, proposals}], a row a minute and status.
 boost::asio::awaitable<std::string> read_activity(postgres::connection& connection);
