@@ -190,8 +190,7 @@ for part in "${parts[@]}"; do
     system) # side by side: both wait most of the time, and have servers of their own or databases of their own
       need_postgres
       suite fault_tests 600 "$bin/fault_tests" &
-      run_program system_tests 1500
-      wait
+      run_halves system_tests 900
       report fault_tests ;;
     quickstart) # it builds the release, and nothing else
       [[ $preset == release ]] || continue

@@ -136,10 +136,12 @@ TEST_CASE("observe: a scrape of each daemon is what the catalogue says, and a tr
   INFO(fleet.logs());
   REQUIRE(rolled_back);
   const auto coordinator = fleet.coordinator_addresses.front();
-  REQUIRE(wait_until([&] {
-    return get(coordinator, "/metrics").find("centralcloud_rollbacks_total{outcome=\"rolled_back\"} 1") !=
-           std::string::npos;
-  }));
+  // The queues' figures are sampled at intervals.
+  for (const std::string line : {"centralcloud_rollbacks_total{outcome=\"rolled_back\"} 1",
+                                 "quantumflow_queue_published_total{queue=\"votes_for_consensus_queue\"} 3"}) {
+    INFO(line);
+    REQUIRE(wait_until([&] { return get(coordinator, "/metrics").find(line) != std::string::npos; }));
+  }
 
   const auto of_coordinator = get(coordinator, "/metrics");
   check_families(of_coordinator, telemetry::catalogue::source::agent);
