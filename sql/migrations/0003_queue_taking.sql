@@ -49,18 +49,27 @@ create view quantumflow.work as
                and exists (select from quantumflow.message m
                             where m.stream_id = v.stream_id and m.xid = any (array(select pg_snapshot_xip(p.done)))))
            as has_new,
-         exists (select from quantumflow.retry r where r.cursor_id = v.cursor_id and r.taken_by is null) as has_retries, p.taken_at
+         -- With "exists" a plan may read everybody's.
+         (select true from quantumflow.retry r where r.cursor_id = v.cursor_id and r.taken_by is null limit 1) is true as has_retries,
+         p.taken_at
     from quantumflow.reader v
     cross join lateral (select t.done, t.win, t.backlog_put, t.backlog_taken, t.taken_at from quantumflow.cursor_position t
                          where t.cursor_id = v.cursor_id order by t.cursor_id desc, t.seq desc limit 1) p;
 
 -- When the next retry of the cursor is due; null when none waits. Only the oldest of an ordering key can be due.
-create function quantumflow.next_retry_at(cursor_id int) returns timestamptz language sql stable as $$
-  select min(due_at) from (
-    select distinct on (coalesce(r.ordering_key, r.msg_id::text)) r.due_at
-      from quantumflow.retry r where r.cursor_id = next_retry_at.cursor_id and r.taken_by is null
-     order by coalesce(r.ordering_key, r.msg_id::text), r.place) heads
-$$;
+create function quantumflow.next_retry_at(cursor_id int) returns timestamptz language plpgsql stable
+set enable_seqscan = off set enable_bitmapscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
+begin
+  return (
+    select r.due_at from quantumflow.retry r
+     where r.cursor_id = next_retry_at.cursor_id and r.taken_by is null
+       -- A subquery with a limit stays one: as a join it would read all that wait. Of its key, and not taken: said so that the index
+       -- of keys is the only one that fits.
+       and (select e.msg_id from quantumflow.retry e
+             where e.cursor_id = next_retry_at.cursor_id and e.ordering_key = r.ordering_key and e.place < r.place
+               and coalesce(e.taken_by, '0') = '0' limit 1) is null
+     order by r.cursor_id, r.due_at limit 1);
+end $$;
 
 -- Milliseconds until the group has something to take on the queue: 0 now, null when only a publish can bring it.
 create function quantumflow.next_work_ms(queue text, consumer_group text) returns bigint language plpgsql stable
@@ -166,21 +175,22 @@ declare asked_at timestamptz := clock_timestamp();
 begin
   -- Rows taken by a committed transaction are done with (those of a running or aborted one do not look taken to us). What
   -- trim_positions() is deleting is not waited for.
+  -- (By their places in the table: a join might read all that wait, with a plan from when there were few.)
   delete from quantumflow.retry r
-   where r.cursor_id = take_due_retries.cursor_id and (r.xid, r.msg_id) in (
-     select t.xid, t.msg_id from quantumflow.retry t
+   where r.ctid = any (array(
+     select t.ctid from quantumflow.retry t
       where t.cursor_id = take_due_retries.cursor_id and t.taken_by is not null and t.taken_by <> pg_current_xact_id()
-        for update skip locked);
+        for update skip locked));
   return query
-    with turns as (
-      select r.xid, r.msg_id, r.place, r.taken_by, max(r.due_at) over (partition by coalesce(r.ordering_key, r.msg_id::text)
-                                                                       order by r.place) as turn_at
-        from quantumflow.retry r where r.cursor_id = take_due_retries.cursor_id),
-    due as (select t.xid, t.msg_id from turns t where t.turn_at <= asked_at and t.taken_by is null
-             order by t.place limit take_due_retries.max),
+    with due as (
+      select r.ctid as spot from quantumflow.retry r
+       where r.cursor_id = take_due_retries.cursor_id and r.taken_by is null and r.due_at <= asked_at
+         and (select e.msg_id from quantumflow.retry e
+               where e.cursor_id = take_due_retries.cursor_id and e.ordering_key = r.ordering_key and e.place < r.place
+                 and e.due_at > asked_at limit 1) is null
+       order by r.place limit take_due_retries.max),
     taken as (
-      update quantumflow.retry r set taken_by = pg_current_xact_id() from due
-       where r.cursor_id = take_due_retries.cursor_id and r.xid = due.xid and r.msg_id = due.msg_id
+      update quantumflow.retry r set taken_by = pg_current_xact_id() where r.ctid = any (array(select d.spot from due d))
       returning r.*)
     select t.msg_id, t.body, t.enqueued_at, t.attempts, t.cursor_id from taken t order by t.place;
 end $$;
@@ -245,17 +255,22 @@ $$;
 
 -- Behind a message of the same key that waits for its retry, later ones wait too: they go from the batch to the retries.
 create function quantumflow.park(part text, c quantumflow.cursor_position, stream_id int, b quantumflow.bounds,
-                                 win pg_snapshot, max int, waiting_keys text[], key_path text[]) returns bigint[]
-language sql as $$
-  with parked as (
+                                 win pg_snapshot, max int, key_path text[]) returns bigint[] language plpgsql as $$
+declare ids bigint[];
+begin
+  with arrived as materialized (
+    select t.*, quantumflow.payload_of(t.body) #>> key_path as key
+      from quantumflow.read_part(part, c, park.stream_id, b, win, park.max) t),
+  parked as (
     insert into quantumflow.retry (cursor_id, xid, msg_id, ordering_key, enqueued_at, body, attempts, due_at)
-    select (c).cursor_id, t.xid, t.msg_id, quantumflow.payload_of(t.body) #>> key_path, t.enqueued_at, t.body, 0, '-infinity'
-      from quantumflow.read_part(part, c, park.stream_id, b, win, max) t
-     where quantumflow.payload_of(t.body) #>> key_path = any (waiting_keys)
-     order by t.seq, t.xid, t.msg_id
-    returning msg_id)
-  select coalesce(array_agg(p.msg_id), '{}') from parked p
-$$;
+    select c.cursor_id, a.xid, a.msg_id, a.key, a.enqueued_at, a.body, 0, '-infinity' from arrived a
+     where (select w.msg_id from quantumflow.retry w
+             where w.cursor_id = c.cursor_id and w.ordering_key = a.key and coalesce(w.taken_by, '0') = '0' limit 1) is not null
+     order by a.seq, a.xid, a.msg_id
+    returning retry.msg_id)
+  select coalesce(array_agg(p.msg_id), '{}') into ids from parked p;
+  return ids;
+end $$;
 
 -- ── Taking ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -290,7 +305,7 @@ declare
   win pg_snapshot;
   b quantumflow.bounds;
   part text;
-  waiting_keys text[];
+  keys_wait boolean;
   parked bigint[];
   wanted int;
   n int;
@@ -316,7 +331,7 @@ begin
     perform set_config('quantumflow.in_hand',
       coalesce(current_setting('quantumflow.in_hand', true), '') || c.cursor_id || ':' || c.seq || ',', true);
     wanted := max;
-    waiting_keys := null;
+    keys_wait := false;
     parked := null;
     last_xid := null;
     if exists (select from quantumflow.retry t where t.cursor_id = c.cursor_id) then
@@ -325,8 +340,8 @@ begin
       wanted := max - n;
       if wanted <= 0 then return; end if;
       -- Of a key whose retries are all in this batch, what follows may be in it, too.
-      waiting_keys := nullif(array(select distinct t.ordering_key from quantumflow.retry t
-                                    where t.cursor_id = c.cursor_id and t.ordering_key is not null and t.taken_by is null), '{}');
+      keys_wait := exists (select from quantumflow.retry t
+                            where t.cursor_id = c.cursor_id and t.ordering_key >= '' and coalesce(t.taken_by, '0') = '0');
     end if;
     win := coalesce(c.win, case when pg_current_xact_id_if_assigned() is null then pg_current_snapshot()
                                 else quantumflow.snapshot_without_own() end);
@@ -336,9 +351,7 @@ begin
        and exists (select from quantumflow.read_late(r.stream_id, b.late_xids, b.after_xid, b.after_id, 1)) then
       part := 'late';
     end if;
-    if waiting_keys is not null then
-      parked := quantumflow.park(part, c, r.stream_id, b, win, wanted, waiting_keys, r.ordering_key);
-    end if;
+    if keys_wait then parked := quantumflow.park(part, c, r.stream_id, b, win, wanted, r.ordering_key); end if;
     if part = 'log' and parked is null then  -- nearly always
       return query select l.msg_id, l.body, l.enqueued_at, 0, c.cursor_id
                      from quantumflow.read_log(r.stream_id, b.lower_xid, b.lower_id, win, wanted) l;

@@ -97,7 +97,7 @@ begin
 end $$;
 
 create function quantumflow.bury(r quantumflow.retry, reason text, errors jsonb) returns void language sql as $$
-  delete from quantumflow.retry t where t.cursor_id = r.cursor_id and t.xid = r.xid and t.msg_id = r.msg_id;
+  delete from quantumflow.retry t where t.cursor_id = r.cursor_id and t.msg_id = r.msg_id;
   insert into quantumflow.dead_letter (cursor_id, xid, msg_id, ordering_key, enqueued_at, body, attempts, reason, errors)
   values (r.cursor_id, r.xid, r.msg_id, r.ordering_key, r.enqueued_at, r.body, r.attempts + 1, bury.reason, bury.errors);
 $$;
@@ -126,7 +126,7 @@ begin
   update quantumflow.retry t
      set attempts = r.attempts + 1, errors = history, taken_by = null,
          due_at = clock_timestamp() + quantumflow.backoff(coalesce(fail.retry_delay_ms, q.retry_delay_ms), r.attempts)
-   where t.cursor_id = r.cursor_id and t.xid = r.xid and t.msg_id = r.msg_id;
+   where t.cursor_id = r.cursor_id and t.msg_id = r.msg_id;
   return true;
 end $$;
 comment on function quantumflow.fail(bigint, text, int, int) is

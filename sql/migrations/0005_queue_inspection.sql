@@ -53,6 +53,14 @@ language sql stable set enable_seqscan = off set enable_bitmapscan = off set jit
    where only_queue is null or q.name = only_queue
 $$;
 
+-- When the oldest message that waits for another attempt was published. Without sorting: the index has them in order.
+create function quantumflow.oldest_retry(cursor_id int) returns timestamptz language plpgsql stable
+set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set plan_cache_mode = force_generic_plan as $$
+begin
+  return (select t.enqueued_at from quantumflow.retry t where t.cursor_id = oldest_retry.cursor_id and t.taken_by is null
+           order by t.cursor_id, t.msg_id limit 1);
+end $$;
+
 -- The figures of one queue, or of all. For each reader: published - skipped = pending + retrying + dlq + consumed + purged.
 create function quantumflow.queue_figures(only_queue text)
 returns table (queue_name text, audience text, pending bigint, oldest_age_seconds double precision, retrying bigint,
@@ -66,16 +74,12 @@ language sql stable as $$
   published as (
     select s.queue_name, sum(s.published)::bigint as n
       from (select distinct f.queue_name, f.stream_id, f.published from figures f) s group by 1),
-  -- A reader's oldest retry is the first one that an index gives.
   aside as (
     select v.queue_name, sum(n.retrying)::bigint as retrying, sum(n.dead)::bigint as dead, sum(n.purged)::bigint as purged,
-           min(first.enqueued_at) as oldest
+           min(case when n.retrying > 0 then quantumflow.oldest_retry(n.cursor_id) end) as oldest
       from (select a.cursor_id, sum(a.retrying) as retrying, sum(a.dead) as dead, sum(a.purged) as purged
               from quantumflow.aside_count a group by 1) n
       join quantumflow.reader v using (cursor_id)
-      left join lateral (select t.enqueued_at from quantumflow.retry t
-                          where t.cursor_id = n.cursor_id and t.taken_by is null
-                          order by t.cursor_id, t.xid, t.msg_id limit 1) first on n.retrying > 0
      where only_queue is null or v.queue_name = only_queue group by 1)
   select q.name, q.audience, coalesce(reading.pending, 0),
          coalesce(extract(epoch from clock_timestamp() - least(reading.oldest, aside.oldest)), 0)::double precision,
@@ -109,7 +113,7 @@ end $$;
 create function quantumflow.list_pending_messages(queue text, max int default 100)
 returns table (message_id bigint, payload jsonb, enqueued_at timestamptz, attempts int, recipient text,
                consumer_group text, state text, due_at timestamptz) language plpgsql stable
-set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
+set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set jit = off as $$
 declare me text := quantumflow.session_instance();  -- an instance sees its own messages only
 begin
   perform quantumflow.find_queue(queue);
@@ -144,7 +148,7 @@ begin
          cross join lateral (
            select t.msg_id, t.body, t.enqueued_at, t.attempts, t.due_at from quantumflow.retry t
             where t.cursor_id = v.cursor_id and t.taken_by is null
-            order by t.cursor_id, t.xid, t.msg_id limit list_pending_messages.max) r
+            order by t.cursor_id, t.msg_id limit list_pending_messages.max) r
          where v.queue_name = list_pending_messages.queue and (me is null or v.consumer_group = me)
         order by 3, 1 limit list_pending_messages.max) w
      order by w.enqueued_at, w.msg_id;

@@ -24,8 +24,8 @@ begin
     trimmed := trimmed + n;
   end loop;
   -- Not waiting for takers that are at the same: each of them may wait for the other.
-  delete from quantumflow.retry r where (r.cursor_id, r.xid, r.msg_id) in (
-    select t.cursor_id, t.xid, t.msg_id from quantumflow.retry t
+  delete from quantumflow.retry r where (r.cursor_id, r.msg_id) in (
+    select t.cursor_id, t.msg_id from quantumflow.retry t
      where t.taken_by is not null and t.taken_by <> coalesce(pg_current_xact_id_if_assigned(), '0') for update skip locked);
   delete from quantumflow.crash_note n where n.noted_at < clock_timestamp() - interval '7 days';
   return trimmed + quantumflow.trim_producers() + quantumflow.trim_effects();
@@ -320,8 +320,8 @@ begin
           p.taken + from_backlog, p.taken_at);
   with gone as (
     delete from quantumflow.retry r
-     where r.cursor_id = bury_waiting.cursor_id and (r.xid, r.msg_id) in (
-       select t.xid, t.msg_id from quantumflow.retry t where t.cursor_id = bury_waiting.cursor_id and t.taken_by is null
+     where r.cursor_id = bury_waiting.cursor_id and r.msg_id in (
+       select t.msg_id from quantumflow.retry t where t.cursor_id = bury_waiting.cursor_id and t.taken_by is null
         order by t.place limit bury_waiting.max - from_backlog) returning r.*)
   insert into quantumflow.dead_letter (cursor_id, xid, msg_id, ordering_key, enqueued_at, body, attempts, reason, errors)
   select g.cursor_id, g.xid, g.msg_id, g.ordering_key, g.enqueued_at, g.body, g.attempts, 'recipient_expired', g.errors || why

@@ -84,3 +84,35 @@ begin
 end $$;
 select public.look_explained() \gset
 select expect(public.look_explained() <= 50, true, 'an idle look reads few blocks');
+
+-- While many wait for another attempt, each of a key of its own: what is due is taken, what is new is taken, and what fails fails,
+-- without a look at the others; with the plans of a session that began when none waited.
+create function public.send_keyed(n int, what text) returns bigint language sql as $$
+  select count(publish_many('patterns_for_aggregator_queue', array(
+    select format('{"code_pattern": {"after": "%s %s"}}', what, i) from generate_series(1, n) i))) $$;
+create function public.fail_explained(max int) returns bigint language plpgsql as $$
+declare plan jsonb;
+begin
+  execute format('explain (analyze, buffers, format json) select quantumflow.fail(message_id, ''broken'') from quantumflow.take_lane(%L, %L, %s)',
+                 'patterns_for_aggregator_queue', 'centralcloud', max) into plan;
+  return public.blocks_of(plan);
+end $$;
+select public.send_keyed(10, 'first') \gset
+select public.fail_explained(1) \gset
+select public.take_explained(1) \gset
+insert into retry (cursor_id, xid, msg_id, ordering_key, enqueued_at, body, attempts, due_at)
+select cursor_id, '5', 1000000000 + i, 'waits ' || i, clock_timestamp(), format('{"n": %s, "pad": "%s"}', i, repeat('x', 100)), 1,
+       case when i % 1000 = 0 then clock_timestamp() else 'infinity' end
+  from reader, generate_series(1, 50000) i where queue_name = 'patterns_for_aggregator_queue';
+select rows from public.take_explained(10) \gset
+select expect(:rows, 10, 'due');
+select public.take_costs(40, 1000, 'due retries');  -- 50,000 are 1,500 blocks
+select public.take_all() \gset
+select public.send_keyed(2000, 'new') \gset
+select public.take_costs(100, 600, 'new ones, with their keys looked up');
+select public.take_costs(100, 500, 'more of them');
+select public.fail_explained(10) as blocks \gset
+select expect(:blocks <= 1000, true, 'failures: ' || :blocks);
+select public.take_all() \gset
+select public.look_explained() \gset
+select expect(public.look_explained() <= 60, true, 'a look for when the next one is due');
