@@ -122,10 +122,11 @@ void add_executor(config::schema& to) {
 }
 
 void add_metrics(config::schema& to) {
-  to.add(
-      text("metrics.proc", "machine",
-           "Whose cpu_usage and memory are sampled: machine, pid:N, /sys/fs/cgroup/… of the instance (where it shares "
-           "its host, other programs' load would look like the change's), or none."));
+  to.add(text(
+      "metrics.proc", "machine",
+      "Whose cpu_usage and memory are sampled: machine (without what the agent and the commands that it ran took), "
+      "pid:N, /sys/fs/cgroup/… of the instance (where it shares its host, other programs' load would look like the "
+      "change's), or none."));
   to.add(text("metrics.command", "", "Run by sh -c for each sample; prints a JSON object of metrics."));
   to.add(text("metrics.url", "",
               "http://ADDRESS:PORT/PATH that is asked for each sample: answers a JSON object as metrics.command prints "

@@ -3,12 +3,15 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <fstream>
 
 namespace fleet::agent::metrics {
 namespace {
 
+/// Over less, a busy moment looks like a busy machine: 60 ms in which git runs are 100 %.
+constexpr std::chrono::seconds shortest_window{1};
 constexpr double bytes_per_mib = 1024.0 * 1024.0;
 
 /// At most 64 KiB: /proc/stat of a large machine is longer, and its first line is what counts.
@@ -29,8 +32,8 @@ std::uint64_t system_value(int name, std::uint64_t fallback) {
 
 }  // namespace
 
-proc_sampler::proc_sampler(sampled_subject of, std::filesystem::path proc)
-    : of_(std::move(of)), proc_(std::move(proc)) {}
+proc_sampler::proc_sampler(sampled_subject of, std::filesystem::path proc, clock now)
+    : of_(std::move(of)), proc_(std::move(proc)), now_(std::move(now)) {}
 
 base::result<proc_sampler::reading> proc_sampler::read_process(const one_process& of, cpu_ticks machine) const {
   const auto directory = proc_ / std::to_string(of.pid);
@@ -69,7 +72,25 @@ base::result<proc_sampler::reading> proc_sampler::read_now() const {
   if (!meminfo) return meminfo.error();
   const auto used = parse_meminfo_used(*meminfo);
   if (!used) return used.error();
-  return reading{*machine, *used};
+  auto without_own = *machine;
+  without_own.busy -= std::min(without_own.busy, own_ticks());
+  return reading{without_own, *used};
+}
+
+/// 0 where they cannot be read.
+std::uint64_t proc_sampler::own_ticks() const {
+  const auto text = read_head(proc_ / "self" / "stat");
+  if (!text) return 0;
+  const auto ticks = parse_pid_stat_with_children(*text);
+  return ticks ? *ticks : 0;
+}
+
+void proc_sampler::measure(cpu_ticks now) {
+  const auto at = now_();
+  if (before_ && at - before_at_ < shortest_window) return;
+  if (before_) cpu_usage_ = busy_percent(*before_, now);
+  before_ = now;
+  before_at_ = at;
 }
 
 base::result<messages::metric_set> proc_sampler::sample_now() {
@@ -80,8 +101,8 @@ base::result<messages::metric_set> proc_sampler::sample_now() {
     if (const auto exact = base::decimal::from_double(value)) metrics.insert_or_assign(name, *exact);
   };
   put("memory", static_cast<double>(now->memory_bytes) / bytes_per_mib);
-  if (before_) put("cpu_usage", busy_percent(*before_, now->cpu));
-  before_ = now->cpu;
+  measure(now->cpu);
+  if (cpu_usage_) put("cpu_usage", *cpu_usage_);
   return metrics;
 }
 

@@ -1,6 +1,8 @@
 // `cpu_usage` and `memory` from the kernel: of the machine, of one process, or of one control group.
 #pragma once
+#include <chrono>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <variant>
 
@@ -18,12 +20,16 @@ struct control_group {
 };
 using sampled_subject = std::variant<whole_machine, one_process, control_group>;
 
-/// `cpu_usage`: percent of all the machine's processors since the sample before (left out of the first one, which has
-/// nothing to compare with); `memory`: MiB in use (machine: total − available; process: resident; group: current).
-/// Errors: `unavailable`: the process or group is gone.
+/// `cpu_usage`: percent of all the machine's processors over a second or more: since the last sample that is so long
+/// ago; sooner, that sample's figure once more (left out where there is none yet). Of the machine without what this
+/// process has taken and the children that it has waited for: carrying out and verifying a change is not the change's
+/// load. `memory`: MiB in use (machine: total − available; process: resident; group: current). Errors: `unavailable`:
+/// the process or group is gone.
 class proc_sampler final : public sampler {
  public:
-  explicit proc_sampler(sampled_subject of, std::filesystem::path proc = "/proc");
+  using clock = std::function<std::chrono::steady_clock::time_point()>;
+  explicit proc_sampler(sampled_subject of, std::filesystem::path proc = "/proc",
+                        clock now = std::chrono::steady_clock::now);
   boost::asio::awaitable<base::result<messages::metric_set>> sample() override;
   /// The same without waiting: these files never block.
   base::result<messages::metric_set> sample_now();
@@ -34,12 +40,17 @@ class proc_sampler final : public sampler {
     std::uint64_t memory_bytes = 0;
   };
   base::result<reading> read_now() const;
+  std::uint64_t own_ticks() const;
+  void measure(cpu_ticks now);
   base::result<reading> read_process(const one_process& of, cpu_ticks machine) const;
   static base::result<reading> read_group(const control_group& of, cpu_ticks machine);
 
   sampled_subject of_;
   std::filesystem::path proc_;
+  clock now_;
   std::optional<cpu_ticks> before_;
+  std::chrono::steady_clock::time_point before_at_;
+  std::optional<double> cpu_usage_;
 };
 
 }  // namespace fleet::agent::metrics

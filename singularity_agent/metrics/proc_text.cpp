@@ -61,16 +61,33 @@ base::result<cpu_ticks> parse_proc_stat(std::string_view text) {
   return ticks;
 }
 
-base::result<std::uint64_t> parse_pid_stat(std::string_view text) {
+namespace {
+
+/// The sum of so many fields of /proc/<pid>/stat from utime on.
+base::result<std::uint64_t> sum_of_times(std::string_view text, std::size_t count) {
+  // After the name: state is field 3 of proc(5), utime 14, then stime, cutime, cstime.
+  constexpr std::size_t utime = 11;
   const auto name_end = text.rfind(')');
   if (name_end == std::string_view::npos) return unreadable("/proc/<pid>/stat");
   const auto fields = words(text.substr(name_end + 1));
-  // After the name: state is field 3 of proc(5), utime 14, stime 15.
-  if (fields.size() < 13) return unreadable("/proc/<pid>/stat");
-  const auto user = number(fields[11]);
-  const auto system = number(fields[12]);
-  if (!user || !system) return unreadable("/proc/<pid>/stat");
-  return *user + *system;
+  if (fields.size() < utime + count) return unreadable("/proc/<pid>/stat");
+  std::uint64_t sum = 0;
+  for (std::size_t i = utime; i < utime + count; ++i) {
+    const auto value = number(fields[i]);
+    if (!value) return unreadable("/proc/<pid>/stat");
+    sum += *value;
+  }
+  return sum;
+}
+
+}  // namespace
+
+base::result<std::uint64_t> parse_pid_stat(std::string_view text) {
+  return sum_of_times(text, 2);
+}
+
+base::result<std::uint64_t> parse_pid_stat_with_children(std::string_view text) {
+  return sum_of_times(text, 4);
 }
 
 base::result<std::uint64_t> parse_statm(std::string_view text, std::uint64_t page_bytes) {

@@ -18,6 +18,8 @@ struct cpu_ticks {
 base::result<cpu_ticks> parse_proc_stat(std::string_view text);
 /// utime + stime of /proc/<pid>/stat, in clock ticks. The process name may hold spaces and brackets.
 base::result<std::uint64_t> parse_pid_stat(std::string_view text);
+/// The same with those of the children that it has waited for: utime + stime + cutime + cstime.
+base::result<std::uint64_t> parse_pid_stat_with_children(std::string_view text);
 /// Resident bytes in /proc/<pid>/statm.
 base::result<std::uint64_t> parse_statm(std::string_view text, std::uint64_t page_bytes);
 /// MemTotal − MemAvailable of /proc/meminfo, in bytes.

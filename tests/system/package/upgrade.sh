@@ -63,11 +63,19 @@ put_work_under_way() {
     is_answer "select pending >= 3 from quantumflow.list_queues() where queue_name = 'voting_requests_queue'" t
 }
 
+where_they_are() { # condition
+  ask_database "select proposal_id, state, decided_at from centralcloud.proposal where $1 union all
+    select proposal_id, state || ' ' || coalesce(cause, ''), at from centralcloud.step where $1 order by 1, 3"
+  ask_database "select queue_name, pending, retrying, dlq from quantumflow.list_queues() where pending + retrying + dlq > 0"
+  ask_database "select v.queue_name, v.consumer_group, t.* from quantumflow.retry t join quantumflow.reader v using (cursor_id)"
+  inside journalctl -u centralcloud_daemon -u 'singularity_agent@*' -p warning -n 40 --no-pager
+}
+
 # Each that was accepted is decided once, by both who vote, carried out once, and nothing is left anywhere.
 handled_once() { # ids, how many
   local these="proposal_id ~ '^($1)-'" commits
-  becomes_answer "select count(*) from centralcloud.change where $these and state = 'confirmed'" "$2" &&
-    is_answer "select count(*) from centralcloud.decision where $these and rule = 'consensus'" "$2" &&
+  becomes_answer "select count(*) from centralcloud.change where $these and state = 'confirmed'" "$2" || { where_they_are "$these"; return 1; }
+  is_answer "select count(*) from centralcloud.decision where $these and rule = 'consensus'" "$2" &&
     is_answer "select count(*) from centralcloud.vote where $these and counted" $(($2 * 2)) &&
     is_answer "select count(*) || ' ' || count(distinct proposal_id) from singularity.proposal_step where $these and to_state = 'applied'" "$2 $2" &&
     is_answer "select count(*) from quantumflow.list_dlq_messages()" 0 || return 1

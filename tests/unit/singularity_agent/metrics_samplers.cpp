@@ -55,6 +55,7 @@ struct fake_proc {
     std::string pattern = (fs::temp_directory_path() / "fleet-proc-XXXXXX").string();
     path = ::mkdtemp(pattern.data());
     fs::create_directories(path / "7");
+    fs::create_directories(path / "self");
   }
   fake_proc(const fake_proc&) = delete;
   fake_proc& operator=(const fake_proc&) = delete;
@@ -63,18 +64,55 @@ struct fake_proc {
   fs::path path;
 };
 
-TEST_CASE("proc sampler: memory at once, processor use from the second sample on") {
+TEST_CASE("proc sampler: memory at once, processor use after a second") {
   const fake_proc proc;
   proc.write("stat", "cpu 100 0 0 900\n");
   proc.write("meminfo", "MemTotal: 4096 kB\nMemAvailable: 1024 kB\n");
-  proc_sampler machine(whole_machine{}, proc.path);
+  std::chrono::steady_clock::time_point now{};
+  proc_sampler machine(whole_machine{}, proc.path, [&] { return now; });
   const auto first = machine.sample_now();
   REQUIRE(first);
   CHECK(*first == messages::metric_set{{"memory", decimal::from_int(3)}});
   proc.write("stat", "cpu 150 0 0 950\n");
+  now += std::chrono::seconds(1);
   const auto second = machine.sample_now();
   REQUIRE(second);
   CHECK(second->at("cpu_usage") == decimal::from_int(50));
+
+  // A busy moment is no busy machine: until a second is over, the last figure stands; then all of it counts.
+  proc.write("stat", "cpu 160 0 0 950\n");
+  now += std::chrono::milliseconds(999);
+  CHECK(machine.sample_now()->at("cpu_usage") == decimal::from_int(50));
+  proc.write("stat", "cpu 160 0 0 990\n");
+  now += std::chrono::milliseconds(1);
+  CHECK(machine.sample_now()->at("cpu_usage") == decimal::from_int(20));
+}
+
+TEST_CASE("proc sampler: the first figure comes after a second, not at the second sample") {
+  const fake_proc proc;
+  proc.write("stat", "cpu 100 0 0 900\n");
+  proc.write("meminfo", "MemTotal: 4096 kB\nMemAvailable: 1024 kB\n");
+  std::chrono::steady_clock::time_point now{};
+  proc_sampler machine(whole_machine{}, proc.path, [&] { return now; });
+  CHECK(machine.sample_now()->count("cpu_usage") == 0);
+  proc.write("stat", "cpu 110 0 0 900\n");
+  now += std::chrono::milliseconds(100);
+  CHECK(machine.sample_now()->count("cpu_usage") == 0);
+}
+
+TEST_CASE("proc sampler: the machine's figure is without the agent's own work and its commands'") {
+  const fake_proc proc;
+  proc.write("meminfo", "MemTotal: 4096 kB\nMemAvailable: 1024 kB\n");
+  proc.write("stat", "cpu 100 0 0 900\n");
+  proc.write("self/stat", "7 (agent) S 1 1 1 0 -1 0 1 2 3 4 10 5 20 5 20 0");
+  std::chrono::steady_clock::time_point now{};
+  proc_sampler machine(whole_machine{}, proc.path, [&] { return now; });
+  REQUIRE(machine.sample_now());
+  // 80 of 100 ticks are busy: 10 of the agent, 50 of commands that have ended, 20 of somebody else.
+  proc.write("stat", "cpu 180 0 0 920\n");
+  proc.write("self/stat", "7 (agent) S 1 1 1 0 -1 0 1 2 3 4 15 10 60 15 20 0");
+  now += std::chrono::seconds(10);
+  CHECK(machine.sample_now()->at("cpu_usage") == decimal::from_int(20));
 }
 
 TEST_CASE("proc sampler: one process, one control group, and one that is gone") {
@@ -84,14 +122,17 @@ TEST_CASE("proc sampler: one process, one control group, and one that is gone") 
   proc.write("7/statm", "500 256 3 1 0 4 0\n");
   proc.write("cpu.stat", "usage_usec 1000000\n");
   proc.write("memory.current", "2097152\n");
-  proc_sampler process(one_process{7}, proc.path);
-  proc_sampler group(control_group{proc.path}, proc.path);
+  std::chrono::steady_clock::time_point now{};
+  const auto clock = [&] { return now; };
+  proc_sampler process(one_process{7}, proc.path, clock);
+  proc_sampler group(control_group{proc.path}, proc.path, clock);
   const auto page_mib = static_cast<double>(::sysconf(_SC_PAGESIZE)) / 1048576.0;
   CHECK(process.sample_now()->at("memory") == *decimal::from_double(256 * page_mib));
   CHECK(group.sample_now()->at("memory") == decimal::from_int(2));
   proc.write("stat", "cpu 150 0 0 1050\n");
   proc.write("7/stat", "7 (x) S 1 1 1 0 -1 0 1 2 3 4 20 10 0 0 20 0");
   proc.write("cpu.stat", "usage_usec 1500000\n");
+  now += std::chrono::seconds(1);
   CHECK(process.sample_now()->at("cpu_usage") == decimal::from_int(10));
   const auto ticks = static_cast<double>(::sysconf(_SC_CLK_TCK)) / 2.0;
   CHECK(group.sample_now()->at("cpu_usage") == *decimal::from_double(ticks / 200.0 * 100.0));
