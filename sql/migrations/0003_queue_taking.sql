@@ -343,8 +343,9 @@ begin
       keys_wait := exists (select from quantumflow.retry t
                             where t.cursor_id = c.cursor_id and t.ordering_key >= '' and coalesce(t.taken_by, '0') = '0');
     end if;
-    win := coalesce(c.win, case when pg_current_xact_id_if_assigned() is null then pg_current_snapshot()
-                                else quantumflow.snapshot_without_own() end);
+    -- By way of text, which unpacks it: as it comes from the table it would be unpacked once for each row that is asked about.
+    win := coalesce(c.win::text::pg_snapshot, case when pg_current_xact_id_if_assigned() is null then pg_current_snapshot()
+                                                   else quantumflow.snapshot_without_own() end);
     b := quantumflow.bounds_of(c.done, c.pos_xid, c.pos_id, win);
     part := case when c.backlog_put > c.backlog_taken then 'backlog' else 'log' end;
     if part = 'log' and cardinality(b.late_xids) > 0
