@@ -155,22 +155,13 @@ run_unit() {
   for name in "${names[@]}"; do report "$name"; done
 }
 
-run_program() { # name, seconds
-  if [[ ! -x $bin/$1 ]]; then
-    echo "0 1 0" > "$logs/$1.result"
-    echo "$bin/$1 was not built" > "$logs/$1.log"
-  else
-    need_postgres
-    suite "$1" "$2" "$bin/$1"
-  fi
-  report "$1"
-}
-
 # The cases of a program in two halves side by side, dealt out by file: both wait most of the time, and each has a server of its own.
 run_halves() { # name, seconds
   local program=$bin/$1 half files cases
   if [[ ! -x $program ]]; then
-    run_program "$1" "$2"
+    echo "0 1 0" > "$logs/$1.result"
+    echo "$program was not built" > "$logs/$1.log"
+    report "$1"
     return
   fi
   files=$("${launcher[@]}" "$program" --filenames-as-tags --list-tags | grep -o '\[#[^]]*\]') || true # it exits with their number
@@ -187,8 +178,7 @@ for part in "${parts[@]}"; do
     checks) run_checks ;;
     unit) run_unit ;;
     integration) run_halves integration_tests 600 ;;
-    system) # side by side: both wait most of the time, and have servers of their own or databases of their own
-      need_postgres
+    system) # side by side, as the halves are
       suite fault_tests 600 "$bin/fault_tests" &
       run_halves system_tests 900
       report fault_tests ;;
