@@ -12,6 +12,8 @@ namespace {
 
 /// Over less, a busy moment looks like a busy machine: 60 ms in which git runs are 100 %.
 constexpr std::chrono::seconds shortest_window{1};
+/// Of the agent's commands, at once: who starts more is not counted to the end.
+constexpr int most_processes = 1000;
 constexpr double bytes_per_mib = 1024.0 * 1024.0;
 
 /// At most 64 KiB: /proc/stat of a large machine is longer, and its first line is what counts.
@@ -45,7 +47,7 @@ base::result<proc_sampler::reading> proc_sampler::read_process(const one_process
   if (!busy) return busy.error();
   const auto memory = parse_statm(*statm, system_value(_SC_PAGESIZE, 4096));
   if (!memory) return memory.error();
-  return reading{{*busy, machine.total}, *memory};
+  return reading{{*busy, machine.total}, *memory, 0};
 }
 
 base::result<proc_sampler::reading> proc_sampler::read_group(const control_group& of, cpu_ticks machine) {
@@ -58,7 +60,7 @@ base::result<proc_sampler::reading> proc_sampler::read_group(const control_group
   const auto memory = parse_single_number(*current);
   if (!memory) return memory.error();
   const auto ticks_per_second = system_value(_SC_CLK_TCK, 100);
-  return reading{{*usage_us * ticks_per_second / 1'000'000, machine.total}, *memory};
+  return reading{{*usage_us * ticks_per_second / 1'000'000, machine.total}, *memory, 0};
 }
 
 base::result<proc_sampler::reading> proc_sampler::read_now() const {
@@ -72,23 +74,55 @@ base::result<proc_sampler::reading> proc_sampler::read_now() const {
   if (!meminfo) return meminfo.error();
   const auto used = parse_meminfo_used(*meminfo);
   if (!used) return used.error();
-  auto without_own = *machine;
-  without_own.busy -= std::min(without_own.busy, own_ticks());
-  return reading{without_own, *used};
+  return reading{*machine, *used, own_ticks()};
 }
 
-/// 0 where they cannot be read.
+/// Of a process with those that have ended, and of all that it has started and that still run.
+std::uint64_t proc_sampler::ticks_of_tree(const std::filesystem::path& process, int& budget) const {
+  const auto stat = read_head(process / "stat");
+  const auto own = stat ? parse_pid_stat_with_children(*stat) : 0;
+  std::uint64_t sum = own ? *own : 0;
+  std::error_code gone;
+  for (std::filesystem::directory_iterator threads(process / "task", gone), end; !gone && threads != end;
+       threads.increment(gone)) {
+    const auto children = read_head(threads->path() / "children");
+    if (!children) continue;
+    for (const auto& child : parse_children(*children))
+      if (--budget >= 0) sum += ticks_of_tree(proc_ / child, budget);
+  }
+  return sum;
+}
+
+/// 0 where they cannot be read. A child that ends meanwhile could be counted twice, or not at all: then once more.
 std::uint64_t proc_sampler::own_ticks() const {
-  const auto text = read_head(proc_ / "self" / "stat");
-  if (!text) return 0;
-  const auto ticks = parse_pid_stat_with_children(*text);
-  return ticks ? *ticks : 0;
+  const auto ended = [this]() -> std::uint64_t {
+    const auto stat = read_head(proc_ / "self" / "stat");
+    if (!stat) return 0;
+    const auto own = parse_pid_stat(*stat);
+    const auto all = parse_pid_stat_with_children(*stat);
+    return own && all ? *all - *own : 0;
+  };
+  std::uint64_t sum = 0;
+  for (int attempt = 0; attempt < 3; ++attempt) {
+    const auto before = ended();
+    int budget = most_processes;
+    sum = ticks_of_tree(proc_ / "self", budget);
+    if (ended() == before) break;
+  }
+  return sum;
 }
 
-void proc_sampler::measure(cpu_ticks now) {
+void proc_sampler::measure(const reading& now) {
   const auto at = now_();
   if (before_ && at - before_at_ < shortest_window) return;
-  if (before_) cpu_usage_ = busy_percent(*before_, now);
+  if (before_) {
+    const auto others = [](const reading& of) {
+      return cpu_ticks{of.cpu.busy - std::min(of.cpu.busy, of.own_ticks), of.cpu.total};
+    };
+    // What went back tells nothing: an invented 0 would make the next sample look like a jump.
+    const bool known = now.own_ticks >= before_->own_ticks;
+    cpu_usage_ = known ? busy_percent(others(*before_), others(now)) : std::nullopt;
+  }
   before_ = now;
   before_at_ = at;
 }
@@ -101,7 +135,7 @@ base::result<messages::metric_set> proc_sampler::sample_now() {
     if (const auto exact = base::decimal::from_double(value)) metrics.insert_or_assign(name, *exact);
   };
   put("memory", static_cast<double>(now->memory_bytes) / bytes_per_mib);
-  measure(now->cpu);
+  measure(*now);
   if (cpu_usage_) put("cpu_usage", *cpu_usage_);
   return metrics;
 }

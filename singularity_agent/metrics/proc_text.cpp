@@ -90,6 +90,13 @@ base::result<std::uint64_t> parse_pid_stat_with_children(std::string_view text) 
   return sum_of_times(text, 4);
 }
 
+std::vector<std::string> parse_children(std::string_view text) {
+  std::vector<std::string> found;
+  for (const auto& word : words(text))
+    if (number(word)) found.emplace_back(word);
+  return found;
+}
+
 base::result<std::uint64_t> parse_statm(std::string_view text, std::uint64_t page_bytes) {
   const auto fields = words(text);
   const auto resident = fields.size() >= 2 ? number(fields[1]) : std::nullopt;
@@ -116,8 +123,9 @@ base::result<std::uint64_t> parse_single_number(std::string_view text) {
   return *value;
 }
 
-double busy_percent(cpu_ticks before, cpu_ticks after) {
-  if (after.total <= before.total || after.busy < before.busy) return 0;
+std::optional<double> busy_percent(cpu_ticks before, cpu_ticks after) {
+  if (after.total < before.total || after.busy < before.busy) return std::nullopt;
+  if (after.total == before.total) return 0;
   const auto share =
       static_cast<double>(after.busy - before.busy) / static_cast<double>(after.total - before.total) * 100.0;
   return std::min(share, 100.0);

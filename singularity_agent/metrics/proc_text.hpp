@@ -1,7 +1,10 @@
 // The figures in the text of /proc and of control groups. Pure.
 #pragma once
 #include <cstdint>
+#include <optional>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "common/base/error.hpp"
 
@@ -20,6 +23,8 @@ base::result<cpu_ticks> parse_proc_stat(std::string_view text);
 base::result<std::uint64_t> parse_pid_stat(std::string_view text);
 /// The same with those of the children that it has waited for: utime + stime + cutime + cstime.
 base::result<std::uint64_t> parse_pid_stat_with_children(std::string_view text);
+/// The processes in /proc/<pid>/task/<tid>/children.
+std::vector<std::string> parse_children(std::string_view text);
 /// Resident bytes in /proc/<pid>/statm.
 base::result<std::uint64_t> parse_statm(std::string_view text, std::uint64_t page_bytes);
 /// MemTotal − MemAvailable of /proc/meminfo, in bytes.
@@ -29,7 +34,8 @@ base::result<std::uint64_t> parse_cgroup_cpu(std::string_view text);
 /// The one number in a control group's memory.current.
 base::result<std::uint64_t> parse_single_number(std::string_view text);
 
-/// Percent of the whole machine between two readings, 0-100; 0 where no time has passed or a counter went back.
-double busy_percent(cpu_ticks before, cpu_ticks after);
+/// Percent of the whole machine between two readings, 0-100; 0 where no time has passed. None where a counter went
+/// back.
+std::optional<double> busy_percent(cpu_ticks before, cpu_ticks after);
 
 }  // namespace fleet::agent::metrics

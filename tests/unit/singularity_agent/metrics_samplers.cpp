@@ -30,9 +30,10 @@ TEST_CASE("proc text: busy and total ticks; idle and iowait are idle, guest time
 }
 
 TEST_CASE("proc text: percent between readings") {
-  CHECK(busy_percent({100, 1000}, {150, 1200}) == Approx(25));
+  CHECK(*busy_percent({100, 1000}, {150, 1200}) == Approx(25));
   CHECK(busy_percent({100, 1000}, {100, 1000}) == 0);
-  CHECK(busy_percent({100, 1000}, {50, 1200}) == 0);
+  CHECK_FALSE(busy_percent({100, 1000}, {50, 1200}));
+  CHECK_FALSE(busy_percent({100, 1000}, {150, 900}));
   CHECK(busy_percent({100, 1000}, {900, 1100}) == 100);
 }
 
@@ -40,6 +41,8 @@ TEST_CASE("proc text: processes, memory and control groups") {
   CHECK(*parse_pid_stat("42 (a ) b) S 1 1 1 0 -1 4194560 1 2 3 4 77 23 0 0 20 0") == 100);
   for (const auto* wrong : {"", "42 (a", "42 (a) S 1", "42 (a) S 1 1 1 0 -1 4194560 1 2 3 4 x 23"})
     CHECK_FALSE(parse_pid_stat(wrong));
+  CHECK(parse_children("42 7 \n") == std::vector<std::string>{"42", "7"});
+  CHECK(parse_children("").empty());
   CHECK(*parse_statm("500 20 3 1 0 4 0\n", 4096) == 81'920);
   CHECK_FALSE(parse_statm("500", 4096));
   CHECK(*parse_meminfo_used("MemTotal:  1000 kB\nMemFree: 1 kB\nMemAvailable:   400 kB\n") == 600 * 1024);
@@ -113,6 +116,44 @@ TEST_CASE("proc sampler: the machine's figure is without the agent's own work an
   proc.write("self/stat", "7 (agent) S 1 1 1 0 -1 0 1 2 3 4 15 10 60 15 20 0");
   now += std::chrono::seconds(10);
   CHECK(machine.sample_now()->at("cpu_usage") == decimal::from_int(20));
+}
+
+TEST_CASE("proc sampler: a command that still runs is no load of the machine's, nor is what it ends with") {
+  const fake_proc proc;
+  proc.write("meminfo", "MemTotal: 4096 kB\nMemAvailable: 1024 kB\n");
+  const auto agent = [&](int children_that_ended, const std::string& children) {
+    proc.write("self/stat", fmt::format("7 (agent) S 1 1 1 0 -1 0 1 2 3 4 10 5 {} 0 20 0", children_that_ended));
+    fs::create_directories(proc.path / "self/task/9");
+    proc.write("self/task/9/children", children);
+  };
+  const auto process = [&](const std::string& pid, int ticks, const std::string& children) {
+    fs::create_directories(proc.path / pid / "task" / pid);
+    proc.write(pid + "/stat", fmt::format("{} (sh) S 1 1 1 0 -1 0 1 2 3 4 {} 0 0 0 20 0", pid, ticks));
+    proc.write(pid + "/task/" + pid + "/children", children);
+  };
+  std::chrono::steady_clock::time_point now{};
+  proc_sampler machine(whole_machine{}, proc.path, [&] { return now; });
+  const auto usage = [&](int busy, int idle) -> std::optional<decimal> {
+    proc.write("stat", fmt::format("cpu {} 0 0 {}\n", busy, idle));
+    now += std::chrono::seconds(10);
+    const auto sample = machine.sample_now();
+    const auto found = sample->find("cpu_usage");
+    return found == sample->end() ? std::nullopt : std::optional(found->second);
+  };
+  agent(20, "");
+  CHECK_FALSE(usage(100, 900));
+  // Of 60 busy ticks 10 are of the command and 30 of what it has started.
+  agent(20, "42 ");
+  process("42", 10, "43 ");
+  process("43", 30, "");
+  CHECK(usage(160, 940) == decimal::from_int(20));
+  // Both have ended, after another 40: the 20 that are left are somebody else's.
+  agent(100, "");
+  CHECK(usage(220, 980) == decimal::from_int(20));
+  // What they left behind is nobody's child any more, and its time gone from ours: not known, and no 0.
+  agent(90, "");
+  CHECK_FALSE(usage(300, 1000));
+  CHECK(usage(330, 1070) == decimal::from_int(30));
 }
 
 TEST_CASE("proc sampler: one process, one control group, and one that is gone") {
