@@ -222,10 +222,15 @@ boost::asio::awaitable<std::optional<milliseconds>> waker::state::lie_down(gate&
     at.flag = gate::flag_state::raised;
     // Once only: where one holds its transaction open, the session has other gates to serve.
     arguments.add(at.look == shortest_look);
-    const auto rows = co_await listener.execute("select * from quantumflow.lie_down($1, $2, $3)", std::move(arguments));
-    const auto flag = rows.front().get<std::string>("flag");
-    if (current == session) at.flag = flag_of(flag);
-    work_ms = rows.front().get<std::optional<std::int64_t>>("work_ms");
+    try {
+      const auto rows =
+          co_await listener.execute("select * from quantumflow.lie_down($1, $2, $3)", std::move(arguments));
+      if (current == session) at.flag = flag_of(rows.front().get<std::string>("flag"));
+      work_ms = rows.front().get<std::optional<std::int64_t>>("work_ms");
+    } catch (const base::failure&) {
+      if (current == session) at.flag = gate::flag_state::lowered;  // as it is in the database then
+      throw;
+    }
   }
   std::optional<milliseconds> sleep;
   if (work_ms) sleep = milliseconds(*work_ms);
@@ -328,8 +333,8 @@ boost::asio::awaitable<bool> waker::sleep(std::string queue, std::string group, 
   try {
     if (listening()) until_work = co_await state_->lie_down(gate);
   } catch (const base::failure&) {
-    // The listening session went away under it: poll until it is back.
-    gate.flag = state::gate::flag_state::lowered;
+    // The listening session went away under it: poll until it is back. Or the look failed: a flag that another sleeper
+    // of the gate has raised still stands, and is lowered with the last of them.
     flag_failed = true;
   }
   if (state_->deaf) limit = std::min(limit, deaf_poll);

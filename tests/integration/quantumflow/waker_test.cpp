@@ -121,3 +121,34 @@ TEST_CASE("waker: one that hears stays as it is") {
   CHECK(hearing.listening());
   CHECK(states == std::vector<bool>{true});
 }
+
+TEST_CASE("waker: a look that fails leaves the flag of those who sleep already, and the last of them lowers it") {
+  queue_fixture fleet("waker_failing_look");
+  quantumflow::waker waker(fleet.io.get_executor(), fleet.settings(), [](bool) {});
+  const auto listening = fleet.listen_here(waker);
+  run_until(fleet.io, [&] { return waker.listening(); });
+  int asleep = 0;
+  const auto sleep = [&](std::chrono::milliseconds limit) -> boost::asio::awaitable<void> {
+    ++asleep;
+    co_await waker.sleep("proposals_for_consensus_queue", "centralcloud", limit, fleet.stop.token());
+    --asleep;
+  };
+  const auto raised = [&] {
+    return fleet.psql("select count(*) from pg_locks where locktype = 'advisory' and classid = 1902672") == "1";
+  };
+  boost::asio::co_spawn(fleet.io, sleep(std::chrono::seconds(60)), boost::asio::detached);
+  REQUIRE(run_until(fleet.io, raised));
+
+  fleet.psql(
+      "alter function quantumflow.next_work_ms rename to real_work_ms; "
+      "create function quantumflow.next_work_ms(text, text) returns bigint language plpgsql as "
+      "'begin raise exception ''not now''; end'");
+  run(fleet.io, sleep(std::chrono::milliseconds(10)));
+  CHECK(asleep == 1);
+  CHECK(raised());
+  fleet.psql(
+      "drop function quantumflow.next_work_ms; "
+      "alter function quantumflow.real_work_ms rename to next_work_ms");
+  fleet.psql(R"(select quantumflow.publish('proposals_for_consensus_queue', '{"n": 1}'::text, null, 'k'))");
+  CHECK(run_until(fleet.io, [&] { return asleep == 0 && !raised(); }));
+}
