@@ -50,25 +50,52 @@ create view quantumflow.work as
                             where m.stream_id = v.stream_id and m.xid = any (array(select pg_snapshot_xip(p.done)))))
            as has_new,
          -- With "exists" a plan may read everybody's.
-         (select true from quantumflow.retry r where r.cursor_id = v.cursor_id and r.taken_by is null limit 1) is true as has_retries,
+         coalesce(
+           (select true from quantumflow.retry r where r.cursor_id = v.cursor_id and r.taken_by is null and r.due_at is not null limit 1),
+           (select true from quantumflow.retry r where r.cursor_id = v.cursor_id and r.taken_by is null and r.due_at is null limit 1),
+           false) as has_retries,
          p.taken_at
     from quantumflow.reader v
     cross join lateral (select t.done, t.win, t.backlog_put, t.backlog_taken, t.taken_at from quantumflow.cursor_position t
                          where t.cursor_id = v.cursor_id order by t.cursor_id desc, t.seq desc limit 1) p;
 
--- When the next retry of the cursor is due; null when none waits. Only the oldest of an ordering key can be due.
+-- The first ones of their keys that were parked: what they waited behind was taken, and they were not. Found by leaps from key to key,
+-- of those with something parked. This and failed_heads are inlined into their callers, which pin the index scans. "Not taken" is
+-- said so that only the index of keys fits. A subquery with a limit stays one: as a join it would read all that wait.
+create function quantumflow.parked_heads(cursor_id int) returns table (spot tid, ordering_key text) language sql stable as $$
+  with recursive leap (key) as (
+    (select r.ordering_key from quantumflow.retry r
+      where r.cursor_id = parked_heads.cursor_id and r.taken_by is null and r.due_at is null
+      order by r.cursor_id, r.ordering_key limit 1)
+    union all
+    select (select r.ordering_key from quantumflow.retry r
+             where r.cursor_id = parked_heads.cursor_id and r.taken_by is null and r.due_at is null and r.ordering_key > l.key
+             order by r.cursor_id, r.ordering_key limit 1)
+      from leap l where l.key is not null)
+  select first.spot, l.key from leap l cross join lateral (
+      select e.ctid as spot, e.due_at from quantumflow.retry e
+       where e.cursor_id = parked_heads.cursor_id and e.ordering_key = l.key and coalesce(e.taken_by, '0') = '0'
+       order by e.cursor_id, e.ordering_key, e.place limit 1) first
+   where first.due_at is null
+$$;
+
+-- The first ones of their keys that have failed, and what has no key: the one that is due first is first.
+create function quantumflow.failed_heads(cursor_id int) returns table (spot tid, ordering_key text, due_at timestamptz)
+language sql stable as $$
+  select r.ctid, r.ordering_key, r.due_at from quantumflow.retry r
+   where r.cursor_id = failed_heads.cursor_id and r.taken_by is null and r.due_at is not null
+     and (select e.msg_id from quantumflow.retry e
+           where e.cursor_id = failed_heads.cursor_id and e.ordering_key = r.ordering_key and e.place < r.place
+             and coalesce(e.taken_by, '0') = '0' limit 1) is null
+   order by r.cursor_id, r.due_at
+$$;
+
+-- When the next retry of the cursor is due; null when none waits. Only the first of an ordering key can be due.
 create function quantumflow.next_retry_at(cursor_id int) returns timestamptz language plpgsql stable
 set enable_seqscan = off set enable_bitmapscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
 begin
-  return (
-    select r.due_at from quantumflow.retry r
-     where r.cursor_id = next_retry_at.cursor_id and r.taken_by is null
-       -- A subquery with a limit stays one: as a join it would read all that wait. Of its key, and not taken: said so that the index
-       -- of keys is the only one that fits.
-       and (select e.msg_id from quantumflow.retry e
-             where e.cursor_id = next_retry_at.cursor_id and e.ordering_key = r.ordering_key and e.place < r.place
-               and coalesce(e.taken_by, '0') = '0' limit 1) is null
-     order by r.cursor_id, r.due_at limit 1);
+  if exists (select from quantumflow.parked_heads(next_retry_at.cursor_id)) then return now(); end if;
+  return (select h.due_at from quantumflow.failed_heads(next_retry_at.cursor_id) h limit 1);
 end $$;
 
 -- Milliseconds until the group has something to take on the queue: 0 now, null when only a publish can bring it.
@@ -167,11 +194,20 @@ create view quantumflow.frontier as
 create type quantumflow.delivery as (
   message_id bigint, body text, enqueued_at timestamptz, attempts int, cursor_id int);
 
--- Takes what is due of the cursor's retries, in order: of each ordering key the first ones, up to one that is not due yet.
-create function quantumflow.take_due_retries(cursor_id int, max int) returns setof quantumflow.delivery
-language plpgsql as $$
+-- Takes what is due of the cursor's retries: of each ordering key the first ones, up to one that is not due yet. Keys with something
+-- parked at their head come first, then those whose first one has been due for longest.
+create function quantumflow.take_due_retries(cursor_id int, max int) returns setof quantumflow.delivery language plpgsql
+set enable_seqscan = off set enable_bitmapscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
 -- One moment for all rows: a clock read for each could find the first of a key not due yet and those behind it due.
-declare asked_at timestamptz := clock_timestamp();
+declare
+  asked_at timestamptz := clock_timestamp();
+  spots tid[] := '{}';
+  heads cursor for
+    select p.spot, p.ordering_key from quantumflow.parked_heads(take_due_retries.cursor_id) p
+    union all
+    select f.spot, f.ordering_key from quantumflow.failed_heads(take_due_retries.cursor_id) f where f.due_at <= asked_at;
+  head record;
+  follower record;
 begin
   -- Rows taken by a committed transaction are done with (those of a running or aborted one do not look taken to us). What
   -- trim_positions() is deleting is not waited for.
@@ -181,17 +217,29 @@ begin
      select t.ctid from quantumflow.retry t
       where t.cursor_id = take_due_retries.cursor_id and t.taken_by is not null and t.taken_by <> pg_current_xact_id()
         for update skip locked));
+  -- One by one, and no further than to `max`: so many may be due that one look at all of them is long. Nobody changes what is not
+  -- taken, but who holds the cursor.
+  open heads;  -- a loop over the query would ask for ten of them at once, with whatever lies between
+  while cardinality(spots) < take_due_retries.max loop
+    fetch heads into head;
+    exit when not found;
+    if head.ordering_key is null then
+      spots := spots || head.spot;
+    else
+      for follower in
+        select e.ctid as spot, e.due_at from quantumflow.retry e
+         where e.cursor_id = take_due_retries.cursor_id and e.ordering_key = head.ordering_key and coalesce(e.taken_by, '0') = '0'
+         order by e.cursor_id, e.ordering_key, e.place limit take_due_retries.max - cardinality(spots)
+      loop
+        exit when follower.due_at > asked_at;
+        spots := spots || follower.spot;
+      end loop;
+    end if;
+  end loop;
+  close heads;
   return query
-    with due as (
-      select r.ctid as spot from quantumflow.retry r
-       where r.cursor_id = take_due_retries.cursor_id and r.taken_by is null and r.due_at <= asked_at
-         and (select e.msg_id from quantumflow.retry e
-               where e.cursor_id = take_due_retries.cursor_id and e.ordering_key = r.ordering_key and e.place < r.place
-                 and e.due_at > asked_at limit 1) is null
-       order by r.place limit take_due_retries.max),
-    taken as (
-      update quantumflow.retry r set taken_by = pg_current_xact_id() where r.ctid = any (array(select d.spot from due d))
-      returning r.*)
+    with taken as (
+      update quantumflow.retry r set taken_by = pg_current_xact_id() where r.ctid = any (spots) returning r.*)
     select t.msg_id, t.body, t.enqueued_at, t.attempts, t.cursor_id from taken t order by t.place;
 end $$;
 
@@ -263,7 +311,7 @@ begin
       from quantumflow.read_part(part, c, park.stream_id, b, win, park.max) t),
   parked as (
     insert into quantumflow.retry (cursor_id, xid, msg_id, ordering_key, enqueued_at, body, attempts, due_at)
-    select c.cursor_id, a.xid, a.msg_id, a.key, a.enqueued_at, a.body, 0, '-infinity' from arrived a
+    select c.cursor_id, a.xid, a.msg_id, a.key, a.enqueued_at, a.body, 0, null from arrived a
      where (select w.msg_id from quantumflow.retry w
              where w.cursor_id = c.cursor_id and w.ordering_key = a.key and coalesce(w.taken_by, '0') = '0' limit 1) is not null
      order by a.seq, a.xid, a.msg_id
@@ -275,11 +323,11 @@ end $$;
 -- ── Taking ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 -- Ends a take: the cursor's next position, behind the `n` messages that were read. last_xid, last_id: the last of them, where
--- the window may have more.
+-- the window may have more. part: as in read_part; `retries`, of which nothing lies before the cursor: only its turn is over.
 create function quantumflow.move_cursor(c quantumflow.cursor_position, part text, n int, win pg_snapshot, last_xid xid8, last_id bigint)
 returns void language plpgsql as $$
 begin
-  if part = 'backlog' then
+  if part in ('backlog', 'retries') then
     insert into quantumflow.cursor_position (cursor_id, seq, done, win, pos_xid, pos_id, backlog_put, backlog_taken, taken)
     values (c.cursor_id, c.seq + 1, c.done, c.win, c.pos_xid, c.pos_id, c.backlog_put, c.backlog_taken + n, c.taken + n);
   elsif last_xid is null then
@@ -336,11 +384,14 @@ begin
     keys_wait := false;
     parked := null;
     last_xid := null;
-    if exists (select from quantumflow.retry t where t.cursor_id = c.cursor_id) then
+    if exists (select from quantumflow.retry t where t.cursor_id = c.cursor_id and t.attempts >= 0) then
       return query select * from quantumflow.take_due_retries(c.cursor_id, max);
       get diagnostics n = row_count;
       wanted := max - n;
-      if wanted <= 0 then return; end if;
+      if wanted <= 0 then
+        perform quantumflow.move_cursor(c, 'retries', 0, null, null, null);
+        return;
+      end if;
       -- Of a key whose retries are all in this batch, what follows may be in it, too.
       keys_wait := exists (select from quantumflow.retry t
                             where t.cursor_id = c.cursor_id and t.ordering_key >= '' and coalesce(t.taken_by, '0') = '0');
@@ -372,7 +423,11 @@ begin
       select l.xid, l.msg_id into last_xid, last_id
         from quantumflow.read_late(r.stream_id, b.late_xids, b.after_xid, b.after_id, wanted) l offset n - 1;
     end if;
-    if n > 0 or c.win is not null then perform quantumflow.move_cursor(c, part, n, win, last_xid, last_id); end if;
+    if n > 0 or c.win is not null then
+      perform quantumflow.move_cursor(c, part, n, win, last_xid, last_id);
+    elsif wanted < max then
+      perform quantumflow.move_cursor(c, 'retries', 0, null, null, null);
+    end if;
     -- A window may have nothing left; then it is closed now, and another lane's turn.
     if n > 0 or wanted < max then return; end if;
   end loop;

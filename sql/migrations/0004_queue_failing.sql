@@ -63,13 +63,14 @@ begin
       from unnest(string_to_array(rtrim(coalesce(current_setting('quantumflow.in_hand', true), ''), ','), ',')) h
   loop
     select * into r from quantumflow.retry t
-     where t.cursor_id = hand.cursor_id and t.msg_id = set_aside.message_id and t.taken_by = pg_current_xact_id();
+     where t.cursor_id = hand.cursor_id and t.msg_id = set_aside.message_id and t.attempts >= 0
+       and coalesce(t.taken_by, '0') = pg_current_xact_id();
     if found then return r; end if;
     if exists (select from quantumflow.dead_letter d where d.msg_id = set_aside.message_id and d.cursor_id = hand.cursor_id
                  and d.written_in = pg_current_xact_id()) then
       raise exception 'message_id: message % is settled already', message_id using errcode = 'invalid_parameter_value';
     end if;
-    -- The batch lies between the position before and the one after it.
+    -- The batch lies between the position before and the one after it. (Where only retries were taken, there is none.)
     insert into quantumflow.retry (cursor_id, xid, msg_id, ordering_key, enqueued_at, body, attempts, due_at, taken_by)
     select c.cursor_id, m.xid, m.msg_id, quantumflow.payload_of(m.body) #>> q.ordering_key, m.enqueued_at, m.body, 0, clock_timestamp(),
            pg_current_xact_id()
@@ -77,7 +78,7 @@ begin
       join quantumflow.stream s using (stream_id) join quantumflow.queue q on q.queue_id = c.queue_id
       join quantumflow.cursor_position before on before.cursor_id = c.cursor_id and before.seq = hand.seq
       join quantumflow.cursor_position after on after.cursor_id = c.cursor_id and after.seq = hand.seq + 1
-                                            and after.written_in = pg_current_xact_id()
+                                            and after.written_in = pg_current_xact_id() and after.taken > before.taken
       cross join lateral (
         select l.xid, l.msg_id, l.enqueued_at, l.body from quantumflow.message l
          where after.backlog_taken = before.backlog_taken
@@ -97,7 +98,7 @@ begin
 end $$;
 
 create function quantumflow.bury(r quantumflow.retry, reason text, errors jsonb) returns void language sql as $$
-  delete from quantumflow.retry t where t.cursor_id = r.cursor_id and t.msg_id = r.msg_id;
+  delete from quantumflow.retry t where t.cursor_id = r.cursor_id and t.msg_id = r.msg_id and t.attempts >= 0;
   insert into quantumflow.dead_letter (cursor_id, xid, msg_id, ordering_key, enqueued_at, body, attempts, reason, errors)
   values (r.cursor_id, r.xid, r.msg_id, r.ordering_key, r.enqueued_at, r.body, r.attempts + 1, bury.reason, bury.errors);
 $$;
@@ -109,7 +110,8 @@ $$;
 
 -- `max_retries` and `retry_delay_ms` stand in for the queue's own where given.
 create function quantumflow.fail(message_id bigint, error text, max_retries int default null,
-                                 retry_delay_ms int default null) returns boolean language plpgsql as $$
+                                 retry_delay_ms int default null) returns boolean language plpgsql
+set enable_seqscan = off set enable_bitmapscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
 declare
   r quantumflow.retry := quantumflow.set_aside(message_id);
   q quantumflow.queue;
@@ -126,7 +128,7 @@ begin
   update quantumflow.retry t
      set attempts = r.attempts + 1, errors = history, taken_by = null,
          due_at = clock_timestamp() + quantumflow.backoff(coalesce(fail.retry_delay_ms, q.retry_delay_ms), r.attempts)
-   where t.cursor_id = r.cursor_id and t.msg_id = r.msg_id;
+   where t.cursor_id = r.cursor_id and t.msg_id = r.msg_id and t.attempts >= 0;
   return true;
 end $$;
 comment on function quantumflow.fail(bigint, text, int, int) is

@@ -57,7 +57,7 @@ $$;
 create function quantumflow.oldest_retry(cursor_id int) returns timestamptz language plpgsql stable
 set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set plan_cache_mode = force_generic_plan as $$
 begin
-  return (select t.enqueued_at from quantumflow.retry t where t.cursor_id = oldest_retry.cursor_id and t.taken_by is null
+  return (select t.enqueued_at from quantumflow.retry t where t.cursor_id = oldest_retry.cursor_id and t.attempts >= 0 and coalesce(t.taken_by, '0') = '0'
            order by t.cursor_id, t.msg_id limit 1);
 end $$;
 
@@ -143,11 +143,11 @@ begin
              order by m.xid, m.msg_id limit list_pending_messages.max)) n
          where q.name = list_pending_messages.queue and (me is null or f.consumer_group = me)
         union all
-        select r.msg_id, r.body, r.enqueued_at, r.attempts, v.recipient, v.consumer_group, 'retrying', nullif(r.due_at, '-infinity')
+        select r.msg_id, r.body, r.enqueued_at, r.attempts, v.recipient, v.consumer_group, 'retrying', r.due_at
           from quantumflow.reader v
          cross join lateral (
            select t.msg_id, t.body, t.enqueued_at, t.attempts, t.due_at from quantumflow.retry t
-            where t.cursor_id = v.cursor_id and t.taken_by is null
+            where t.cursor_id = v.cursor_id and t.attempts >= 0 and coalesce(t.taken_by, '0') = '0'
             order by t.cursor_id, t.msg_id limit list_pending_messages.max) r
          where v.queue_name = list_pending_messages.queue and (me is null or v.consumer_group = me)
         order by 3, 1 limit list_pending_messages.max) w

@@ -24,9 +24,9 @@ begin
     trimmed := trimmed + n;
   end loop;
   -- Not waiting for takers that are at the same: each of them may wait for the other.
-  delete from quantumflow.retry r where (r.cursor_id, r.msg_id) in (
-    select t.cursor_id, t.msg_id from quantumflow.retry t
-     where t.taken_by is not null and t.taken_by <> coalesce(pg_current_xact_id_if_assigned(), '0') for update skip locked);
+  delete from quantumflow.retry r where r.ctid = any (array(
+    select t.ctid from quantumflow.retry t
+     where t.taken_by is not null and t.taken_by <> coalesce(pg_current_xact_id_if_assigned(), '0') for update skip locked));
   delete from quantumflow.crash_note n where n.noted_at < clock_timestamp() - interval '7 days';
   return trimmed + quantumflow.trim_producers() + quantumflow.trim_effects();
 end $$;
@@ -292,7 +292,7 @@ language sql stable as $$
                             and k.enqueued_at <= clock_timestamp() - silent_for)
                  or exists (select from quantumflow.retry r
                              where r.cursor_id = p.cursor_id and r.taken_by is null
-                               and r.due_at > '-infinity' and r.due_at <= clock_timestamp() - silent_for))
+                               and r.due_at <= clock_timestamp() - silent_for))
 $$;
 
 -- Moves up to max messages that wait for one cursor to the dead letters, oldest first; fewer than max: there are no more.
@@ -320,9 +320,10 @@ begin
           p.taken + from_backlog, p.taken_at);
   with gone as (
     delete from quantumflow.retry r
-     where r.cursor_id = bury_waiting.cursor_id and r.msg_id in (
-       select t.msg_id from quantumflow.retry t where t.cursor_id = bury_waiting.cursor_id and t.taken_by is null
-        order by t.place limit bury_waiting.max - from_backlog) returning r.*)
+     where r.ctid = any (array(
+       select t.ctid from quantumflow.retry t
+        where t.cursor_id = bury_waiting.cursor_id and t.attempts >= 0 and coalesce(t.taken_by, '0') = '0'
+        order by t.place limit bury_waiting.max - from_backlog)) returning r.*)
   insert into quantumflow.dead_letter (cursor_id, xid, msg_id, ordering_key, enqueued_at, body, attempts, reason, errors)
   select g.cursor_id, g.xid, g.msg_id, g.ordering_key, g.enqueued_at, g.body, g.attempts, 'recipient_expired', g.errors || why
     from gone g order by g.place;

@@ -8,7 +8,7 @@ create function public.take_some(who text, queue text default 'voting_requests_q
 create function public.age(by interval) returns void language sql as $$
   update quantumflow.backlog set enqueued_at = enqueued_at - by;
   update quantumflow.cursor_position set taken_at = taken_at - by;
-  update quantumflow.retry set due_at = due_at - by where due_at > '-infinity';
+  update quantumflow.retry set due_at = due_at - by;
 $$;
 create function public.to_backlog() returns int language plpgsql as $$
 begin

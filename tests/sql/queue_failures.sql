@@ -23,6 +23,25 @@ select expect((select string_agg((payload ->> 'n') || ':' || attempts, ' ') from
 commit;
 select expect((select (consumed_total, retrying)::text from get_queue_stats('patterns_for_aggregator_queue')), '(4,0)', 'all consumed');
 
+-- What was parked is next where what it waited behind was taken alone.
+select count(publish('patterns_for_aggregator_queue', jsonb_build_object('code_pattern', jsonb_build_object('after', 'p'), 'n', n))) as n
+  from (values (5), (6), (7)) v(n) \gset
+begin;
+select fail(message_id, 'boom', 3, 500) from take('patterns_for_aggregator_queue', 'centralcloud', 1) \gset
+commit;
+begin;
+select expect((select count(*) from take('patterns_for_aggregator_queue', 'centralcloud')), 0::bigint, 'all wait');
+commit;
+do $$ begin while next_work_ms('patterns_for_aggregator_queue', 'centralcloud') > 0 loop perform pg_sleep(0.005); end loop; end $$;
+begin;
+select expect((select string_agg(payload ->> 'n', ' ') from take('patterns_for_aggregator_queue', 'centralcloud', 1)), '5', 'the first, alone');
+commit;
+select expect(next_work_ms('patterns_for_aggregator_queue', 'centralcloud'), 0::bigint, 'the next one can be taken');
+begin;
+select expect((select string_agg(payload ->> 'n', ' ') from take('patterns_for_aggregator_queue', 'centralcloud')), '6 7', 'those behind it');
+commit;
+select expect(next_work_ms('patterns_for_aggregator_queue', 'centralcloud'), null::bigint, 'none is left');
+
 -- The last attempt leads to the dead-letter queue, with the history.
 select publish('votes_for_consensus_queue', '{"proposal_id": "p"}') as poison \gset
 do $$
@@ -60,7 +79,7 @@ select expect((select max(backoff(1000, 50))), interval '60 s', 'cap');
 
 -- Positions that were replaced can be trimmed, and what was consumed stays consumed.
 select expect(trim_positions() > 0, true, 'trimmed');
-select expect((select consumed_total from get_queue_stats('patterns_for_aggregator_queue')), 4::bigint, 'totals after trimming');
+select expect((select consumed_total from get_queue_stats('patterns_for_aggregator_queue')), 7::bigint, 'totals after trimming');
 begin;
 select expect((select count(*) from take('patterns_for_aggregator_queue', 'centralcloud')), 0::bigint, 'nothing again');
 commit;

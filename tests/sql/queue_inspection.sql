@@ -120,7 +120,7 @@ select expect(public.cost_of(:'page', 10, 250), null, 'in a backlog');
 -- What failed.
 select public.take_all('patterns_for_aggregator_queue', 'centralcloud') \gset
 insert into retry (cursor_id, xid, msg_id, enqueued_at, body, attempts, due_at)
-select cursor_id, '1', 1000000000 + i, clock_timestamp(), format('{"n": %s, "pad": "%s"}', i, repeat('x', 200)), 1, 'infinity'
+select cursor_id, '1', 1000000000 + i, clock_timestamp(), format('{"n": %s, "pad": "%s"}', i, repeat('x', 200)), 1, clock_timestamp() + interval '1 day'
   from reader, generate_series(1, 20000) i where queue_name = 'patterns_for_aggregator_queue';
 select expect(public.cost_of(:'page', 10, 250), null, 'retries');
 insert into dead_letter (cursor_id, xid, msg_id, enqueued_at, body, attempts, reason, errors)

@@ -71,6 +71,26 @@ end $$;
 select expect(count(distinct cursor_id), 8::bigint, 'all of them') from turns;
 select expect(max(waited) <= 40, true, 'the longest wait: ' || max(waited))
   from (select turn - lag(turn) over (partition by cursor_id order by turn) as waited from turns) t;
+-- So does one that has failed messages to take again, which move its cursor over nothing.
+select min(cursor_id) as one from turns \gset
+select count(fail(message_id, 'again', 3, 1)) as failed from take_lane('turns_queue', 'workers', 100, :one) \gset
+select pg_sleep(0.01) \gset
+truncate turns;
+do $$ begin
+  for turn in 1 .. 80 loop
+    insert into turns (cursor_id) select cursor_id from take_lane('turns_queue', 'workers', 1);
+    commit;
+  end loop;
+end $$;
+select expect(count(*) <= 30, true, 'of 80 takes: ' || count(*)) from turns where cursor_id = :one;
+select expect((select retrying from get_queue_stats('turns_queue')) < 100, true, 'and it was taken from, too');
+-- A take of retries alone had none of the log's messages in hand.
+select max(msg_id) as consumed from message m join reader r using (stream_id) where r.cursor_id = :one
+   and m.msg_id not in (select msg_id from retry) and m.msg_id < (select min(msg_id) from retry) \gset
+begin;
+select count(*) as taken from take_lane('turns_queue', 'workers', 1, :one) \gset
+select raises('select fail(' || :consumed || ', ''again'')', 'was not taken in this transaction');
+rollback;
 -- A lane whose batch is given back each time does not keep the others from being taken.
 do $$
 declare

@@ -51,7 +51,7 @@ TEST_CASE("retries: what waits behind a failed message of its key stays behind i
     CHECK(taker.take() == "");
     taker.script("commit");
   }
-  fleet.psql("update quantumflow.retry set due_at = '-infinity'");
+  fleet.psql("update quantumflow.retry set due_at = now() - interval '1 hour'");
   taker.script("begin");
   CHECK(taker.take() == "1 2");
   taker.script("commit");
