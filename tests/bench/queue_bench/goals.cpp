@@ -53,6 +53,8 @@ std::vector<goal> goals() {
   together_flow.against_what = "1 a call";
   return {
       against("publish 1000 a call ÷ raw insert", {"publish", "1000 a call, 1 connection"}, {"raw"}, at_least(0.80)),
+      against("the same, 8 connections ÷ raw, 8 connections", {"publish", "1000 a call, 8 connections"}, {"raw"},
+              at_least(0.80)),
       against("single publish, 8 connections ÷ raw", {"publish", "1 a call, 8 connections"}, {"raw"}, at_least(0.88)),
       together_publish,
       against("drain ÷ PgQ", drain, {"pgq"}, at_least(1.2)),

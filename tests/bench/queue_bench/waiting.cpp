@@ -102,21 +102,27 @@ void measure_pace(const bench& on, subject& of, milliseconds duration, bool held
 }  // namespace
 
 void measure_latency(const bench& on) {
-  measure_delays(on, "200/s", [&](const subject&) {
-    return flow_load{.producers = 8, .per_second = 200, .duration = on.how.latency_duration};
-  });
+  const flow_load calm{.producers = 8, .per_second = 200, .duration = on.how.latency_duration};
+  measure_delays(on, "200/s", [&](const subject&) { return calm; });
+  measure_delays(on, "as a coordinator (8 lanes, 3 workers), 200/s",
+                 [&](const subject& of) -> std::optional<flow_load> {
+                   if (of.name() != "ours") return std::nullopt;
+                   auto load = calm;
+                   load.lanes = 8;
+                   load.workers = 3;
+                   return load;
+                 });
   measure_delays(on, "80 % of its own maximum", [&](const subject& of) -> std::optional<flow_load> {
     const auto most = on.results.median_of("produce + consume", "1 a call", of.name());
     if (!most) return std::nullopt;
     return flow_load{.producers = 8, .per_second = 0.8 * *most, .duration = on.how.latency_duration};
   });
-  measure_delays(
-      on, "as a coordinator (8 lanes, 3 workers), the same load", [&](const subject& of) -> std::optional<flow_load> {
-        const auto most = on.results.median_of("produce + consume", "1 a call", of.name());
-        if (!most || of.name() != "ours") return std::nullopt;
-        return flow_load{
-            .producers = 8, .per_second = 0.8 * *most, .duration = on.how.latency_duration, .lanes = 8, .workers = 3};
-      });
+  measure_delays(on, "as a coordinator (8 lanes, 3 workers), 80 %", [&](const subject& of) -> std::optional<flow_load> {
+    const auto most = on.results.median_of("produce + consume", "1 a call", of.name());
+    if (!most || of.name() != "ours") return std::nullopt;
+    return flow_load{
+        .producers = 8, .per_second = 0.8 * *most, .duration = on.how.latency_duration, .lanes = 8, .workers = 3};
+  });
 }
 
 void measure_held_snapshot(const bench& on) {
