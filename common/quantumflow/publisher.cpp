@@ -48,7 +48,9 @@ struct publisher::group {
 
 publisher::publisher(postgres::pool& connections, publisher_options options)
     : pool_(connections), options_(std::move(options)) {
-  if (options_.producer.empty()) options_.producer = "publisher " + base::new_uuid();
+  if (options_.producer.empty()) options_.producer = "publisher";
+  options_.producer += " " + base::new_uuid();
+  options_.patience = std::min<std::chrono::milliseconds>(options_.patience, async::longest_wait);
 }
 
 publisher::~publisher() = default;

@@ -18,7 +18,8 @@
 namespace fleet::quantumflow {
 
 struct publisher_options {
-  /// Names the numbered publications of this publisher; must be its alone. Empty: a random one.
+  /// Names this publisher's numbered publications in the database, at most 150 characters. Each object adds a random
+  /// part: its numbers begin anew, and those of an earlier one must not be taken for its own.
   std::string producer = {};
   std::size_t max_batch = 1000;      ///< messages in one flush
   std::size_t max_waiting = 10'000;  ///< messages not yet committed; more are refused
