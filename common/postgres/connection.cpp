@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <boost/asio/this_coro.hpp>
+#include <cstdint>
 #include <exception>
 #include <map>
 #include <utility>
@@ -48,7 +49,7 @@ struct connection::state {
   asio::awaitable<void> send_pending_begin();
   asio::awaitable<void> set_statement_timeout(milliseconds limit);
   PGTransactionStatusType transaction_status() const { return PQtransactionStatus(line.get()); }
-  void arm(milliseconds limit) { line.arm(steady::now() + limit); }
+  void arm(milliseconds limit) { line.arm(steady::now() + std::min<milliseconds>(limit, async::longest_wait)); }
   void ended(const sql_error& error) {
     // A server that has become a standby, or read-only, is of no more use than one that is gone: the next connection
     // may lead to its successor.
@@ -214,10 +215,16 @@ asio::awaitable<void> connection::state::set_statement_timeout(milliseconds limi
 /// Runs a statement with its time limit, whatever way it is sent.
 template <class State, class Send>
 static asio::awaitable<result_ptr> run_limited(State& on, std::optional<milliseconds> timeout, Send send) {
+  constexpr milliseconds longest{INT32_MAX};  // that the server knows
+  if (timeout) timeout = std::min(*timeout, longest);
   const auto session_limit = on.how.statement_timeout;
   const bool longer = timeout && *timeout > session_limit;
-  on.arm(timeout && !longer ? *timeout
-                            : std::max(session_limit, timeout.value_or(session_limit)) + on.how.client_grace);
+  // 0 is the server's word for "none".
+  if (timeout && !longer) {
+    on.arm(*timeout);
+  } else if (longer || session_limit.count() > 0) {
+    on.arm(std::max(session_limit, timeout.value_or(session_limit)) + on.how.client_grace);
+  }
   if (longer) {
     co_await on.send_pending_begin();  // what is set must end with the transaction
     co_await on.set_statement_timeout(*timeout);

@@ -232,13 +232,16 @@ asio::awaitable<lease> pool::acquire(std::chrono::milliseconds limit) {
   }
   place mine(state);
   state->grow();
-  co_await mine.self.woken.wait_for(limit);
+  co_await mine.self.woken.wait_for(std::min<std::chrono::milliseconds>(limit, async::longest_wait));
   if (mine.self.failure) std::rethrow_exception(mine.self.failure);
   if (!mine.self.granted) {
     std::string message = fmt::format("no database connection within {} ms", limit.count());
     if (!state->numbers.last_connect_error.empty()) message += ": " + state->numbers.last_connect_error;
     if (state->numbers.last_connect_error.empty()) message += fmt::format(" ({} are in use)", state->borrowed);
-    throw base::failure(base::make_error(base::error_kind::unavailable, message));
+    sql_error_parts parts;
+    parts.kind = sql_kind::connection_lost;
+    parts.message = std::move(message);
+    throw sql_error(std::move(parts));
   }
   ++state->numbers.acquired_total;
   co_return lease(state, std::move(mine.self.granted));

@@ -58,9 +58,8 @@ class pool {
   pool(const pool&) = delete;
   pool& operator=(const pool&) = delete;
 
-  /// First come, first served. Throws `base::failure` of kind `unavailable` when the time is over (with the last
-  /// connection error, if there is one); `sql_error` at once where trying again cannot help (password, no such
-  /// database).
+  /// First come, first served. Throws `sql_error`: of kind `connection_lost` when the time is over (with the last
+  /// connection error, if there is one), at once where trying again cannot help (password, no such database).
   boost::asio::awaitable<lease> acquire(std::chrono::milliseconds limit = std::chrono::milliseconds(5'000));
   /// Closes connections that were idle for at least `unused_for`; returns how many.
   std::size_t idle_trim(std::chrono::milliseconds unused_for);

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "common/async/backoff.hpp"
+#include "common/base/text.hpp"
 #include "common/postgres/error.hpp"
 
 namespace fleet::quantumflow {
@@ -51,7 +52,8 @@ bool is_operating_failure(const std::exception_ptr& what) {
         return is_servers_trouble(error);
     }
   } catch (const base::failure& failure) {
-    return failure.get().kind == base::error_kind::unavailable || failure.get().kind == base::error_kind::cancelled;
+    // Not `unavailable`: what else a handler asks for may be away for good, and the lane would stand still with it.
+    return failure.get().kind == base::error_kind::cancelled;
   } catch (...) {
     return false;
   }
@@ -80,6 +82,16 @@ std::string text_of(const std::exception_ptr& what) {
     return "unknown exception";
   }
 }
+
+/// As the database takes it, whatever a handler's libraries have said: a failure that cannot be put on record would be
+/// handled again for ever.
+std::string recorded(std::string_view error) {
+  constexpr std::size_t most = 4000;
+  return base::tail_of(base::abbreviate(error, most), most + 8);
+}
+
+/// What `take_lane` takes.
+constexpr int largest_take = 10'000;
 
 }  // namespace
 
@@ -129,7 +141,11 @@ consumer::consumer(postgres::pool& connections, waker& wake_ups, consumer_option
       waker_(wake_ups),
       options_(std::move(options)),
       handler_(std::move(handler)),
-      after_(std::move(after)) {}
+      after_(std::move(after)) {
+  options_.batch_size = std::clamp(options_.batch_size, 1, largest_take);
+  options_.pace.smallest = std::clamp(options_.pace.smallest, 1, largest_take);
+  options_.pace.largest = std::clamp(options_.pace.largest, options_.pace.smallest, largest_take);
+}
 
 boost::asio::awaitable<void> consumer::run(async::stop_token stop) {
   // After a crash: more than can have been in hand then, in all lanes.
@@ -297,7 +313,8 @@ boost::asio::awaitable<consumer::attempt> consumer::try_batch(postgres::connecti
 
 boost::asio::awaitable<void> consumer::run_handler(postgres::transaction& transaction, attempt& current) {
   current.outcomes = co_await handler_(transaction, current.messages);
-  if (current.first_failed()) co_return;
+  const bool too_many = current.outcomes.size() > current.messages.size();
+  if (current.first_failed() && !too_many) co_return;
   if (current.outcomes.size() != current.messages.size()) {
     const auto text = fmt::format("the handler of {} answered {} outcomes for {} messages", options_.queue,
                                   current.outcomes.size(), current.messages.size());
@@ -305,7 +322,7 @@ boost::asio::awaitable<void> consumer::run_handler(postgres::transaction& transa
   }
   for (std::size_t i = 0; i < current.messages.size(); ++i) {
     if (current.outcomes[i].what != outcome::kind::rejected) continue;
-    auto arguments = postgres::make_params(base::to_int(current.messages[i].id), current.outcomes[i].error);
+    auto arguments = postgres::make_params(base::to_int(current.messages[i].id), recorded(current.outcomes[i].error));
     co_await transaction.query("select quantumflow.reject($1, $2)", std::move(arguments));
   }
 }
@@ -313,7 +330,7 @@ boost::asio::awaitable<void> consumer::run_handler(postgres::transaction& transa
 /// Takes the message again, alone and without its handler, and puts its failure on record.
 boost::asio::awaitable<void> consumer::fail(postgres::connection& connection, const attempt& alone) {
   const auto& failed = alone.messages.front();
-  const auto error = alone.thrown ? text_of(alone.thrown) : alone.outcomes.front().error;
+  const auto error = recorded(alone.thrown ? text_of(alone.thrown) : alone.outcomes.front().error);
   auto transaction = co_await postgres::transaction::begin(connection);
   auto take = postgres::make_params(options_.queue, options_.group, 1, alone.cursor);
   const auto rows = co_await transaction.query("select * from quantumflow.take_lane($1, $2, $3, $4)", std::move(take));

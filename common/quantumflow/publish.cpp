@@ -1,6 +1,9 @@
 #include "common/quantumflow/publish.hpp"
 
 #include <boost/json/serialize.hpp>
+#include <optional>
+
+#include "common/postgres/error.hpp"
 
 namespace fleet::quantumflow {
 
@@ -26,8 +29,18 @@ boost::asio::awaitable<base::message_id> publish(postgres::pool& pool, publicati
   auto connection = co_await pool.acquire();
   auto arguments = arguments_of(what);
   // One statement is a transaction of its own.
-  const auto rows = co_await connection->query(publish_sql, std::move(arguments));
-  co_return base::message_id{rows[0].get<std::int64_t>("message_id")};
+  std::optional<postgres::sql_error_parts> unanswered;
+  try {
+    const auto rows = co_await connection->query(publish_sql, std::move(arguments));
+    co_return base::message_id{rows[0].get<std::int64_t>("message_id")};
+  } catch (const postgres::sql_error& error) {
+    const bool lost =
+        error.kind() == postgres::sql_kind::connection_lost || error.kind() == postgres::sql_kind::timeout;
+    if (!lost || !error.sqlstate().empty()) throw;
+    unanswered = error.parts();
+  }
+  unanswered->outcome_unknown = true;  // and committed, perhaps
+  throw postgres::sql_error(std::move(*unanswered));
 }
 
 }  // namespace fleet::quantumflow

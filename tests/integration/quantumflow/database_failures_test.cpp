@@ -1,4 +1,5 @@
 #include <catch2/catch.hpp>
+#include <csignal>
 
 #include "tests/integration/quantumflow/queue_fixture.hpp"
 
@@ -68,4 +69,82 @@ TEST_CASE("consumer: a server without disk or memory costs no message an attempt
   REQUIRE(run_until(fleet.io, [&] { return tries == 8; }));
   CHECK(attempts_at_last == 0);
   CHECK(fleet.restarts == 7);
+}
+
+TEST_CASE("consumer: what a handler says in bytes that are no text, or of another service, is its message's failure") {
+  queue_fixture fleet("consumer_odd_errors");
+  const std::string queue = "proposals_for_consensus_queue";
+  for (int n = 1; n <= 5; ++n) fleet.publish(queue, {{"proposal_id", fmt::format("p{}", n)}, {"n", n}});
+  const auto odd = [&](postgres::transaction&,
+                       std::span<const quantumflow::message> batch) -> awaitable<std::vector<outcome>> {
+    std::vector<outcome> outcomes;
+    for (const auto& each : batch) {
+      const auto n = base::parse_json_object(each.body).value().at("n").as_int64();
+      if (n == 1) throw std::runtime_error("cannot read \xff\xfe");
+      if (n == 2) throw base::failure(base::make_error(base::error_kind::unavailable, "the other service is away"));
+      if (n == 3) outcomes.push_back(outcome::failed(std::string("nul \0 inside", 12)));
+      if (n == 4) outcomes.push_back(outcome::rejected("no \xc3 text"));
+      // One outcome too many, and that a failed one: it says nothing about any message.
+      if (n == 5) outcomes.push_back(outcome::done()), outcomes.push_back(outcome::failed("whose?"));
+    }
+    co_return outcomes;
+  };
+  quantumflow::consumer_options how;
+  how.queue = queue;
+  how.group = "centralcloud";
+  how.batch_size = 50'000;  // more than a take may ask for
+  how.max_retries = 1;
+  how.retry_delay = std::chrono::milliseconds(1);
+  quantumflow::consumer worker(fleet.pool, fleet.waker, how, odd);
+  const auto working = fleet.consume_here(worker);
+  REQUIRE(
+      run_until(fleet.io, [&] { return fleet.psql("select count(*) from quantumflow.list_dlq_messages()") == "5"; }));
+  CHECK(fleet.psql("select string_agg(concat_ws(' ', payload ->> 'n', reason, attempts), ',' order by payload ->> 'n') "
+                   "from quantumflow.list_dlq_messages()") ==
+        "1 retries_exhausted 2,2 retries_exhausted 2,3 retries_exhausted 2,4 rejected 1,5 retries_exhausted 2");
+  CHECK(fleet.psql("select string_agg(error, ',' order by payload ->> 'n') from quantumflow.list_dlq_messages() "
+                   "where (payload ->> 'n')::int < 5") ==
+        "cannot read ??,the other service is away,nul   inside,no ? text");
+}
+
+TEST_CASE("publish: a statement whose answer does not come may have been committed, and says so") {
+  queue_fixture fleet("publish_unanswered");
+  auto how = fleet.settings();
+  how.statement_timeout = std::chrono::milliseconds(100);
+  how.client_grace = std::chrono::milliseconds(100);
+  postgres::pool pool(fleet.io.get_executor(), how, 1);
+  pid_t backend = 0;
+  {
+    auto connection = run(fleet.io, pool.acquire());
+    backend = connection->backend_pid();
+  }
+  REQUIRE(::kill(backend, SIGSTOP) == 0);
+  bool unknown = false;
+  try {
+    run(fleet.io, quantumflow::publish(pool, {"proposals_for_consensus_queue", {{"proposal_id", "p"}}, std::nullopt}));
+  } catch (const postgres::sql_error& error) {
+    unknown = error.outcome_unknown();
+  }
+  ::kill(backend, SIGCONT);
+  CHECK(unknown);
+  // No connection at all is the database's failure, too, and nothing can have happened.
+  auto taken = run(fleet.io, pool.acquire());
+  bool refused = false;
+  try {
+    run(fleet.io, pool.acquire(std::chrono::milliseconds(10)));
+  } catch (const postgres::sql_error& error) {
+    refused = error.kind() == postgres::sql_kind::connection_lost && !error.outcome_unknown();
+  }
+  CHECK(refused);
+}
+
+TEST_CASE("a statement timeout of 0 is none, for the client as for the server") {
+  queue_fixture fleet("no_statement_timeout");
+  auto how = fleet.settings();
+  how.statement_timeout = std::chrono::milliseconds(0);
+  how.client_grace = std::chrono::milliseconds(50);
+  postgres::pool pool(fleet.io.get_executor(), how, 1);
+  auto connection = run(fleet.io, pool.acquire(std::chrono::milliseconds::max()));
+  CHECK_NOTHROW(run(fleet.io, connection->query("select pg_sleep(0.3)")));
+  CHECK_NOTHROW(run(fleet.io, connection->query("select 1", {}, std::chrono::milliseconds::max())));
 }
