@@ -217,7 +217,7 @@ bool consumer::is_to_blame(const attempt& too_slow) {
 /// Handles one message that may end the process, alone and noted before. False: nothing is there any more, or a stop
 /// came.
 boost::asio::awaitable<bool> consumer::one_suspect(async::stop_token stop) {
-  const auto turn = co_await options_.crashes->next_turn(stop);
+  const auto turn = co_await options_.crashes->next_turn(stop, options_.turned);
   if (!turn.held()) co_return false;
   auto connection = co_await pool_.acquire();
   const auto next = co_await peek(*connection);
