@@ -59,8 +59,10 @@ class consumer {
   consumer(postgres::pool& connections, waker& wake_ups, consumer_options options, batch_handler handler,
            after_commit after = {});
 
-  /// Runs until a soft stop (the batch in hand is finished; a hard stop abandons it, which gives it back at once).
-  /// Throws `postgres::sql_error` when the database fails: the supervisor starts it again.
+  /// Runs until a soft stop: the batch in hand is finished. It does not look at a hard stop. To abandon the batch
+  /// cancel the coroutine, as `daemon::supervisor` does at a hard stop: its connection is closed, and the server gives
+  /// the batch back when it sees that, at the end of the statement under way. Throws `postgres::sql_error` when the
+  /// database fails: the supervisor starts it again.
   boost::asio::awaitable<void> run(async::stop_token stop);
 
  private:
