@@ -9,6 +9,15 @@ namespace fleet::postgres {
 namespace asio = boost::asio;
 using std::chrono::milliseconds;
 
+namespace {
+
+std::exception_ptr session_has_ended() {
+  auto error = base::make_error(base::error_kind::unavailable, "the listening session has ended");
+  return std::make_exception_ptr(base::failure(std::move(error)));
+}
+
+}  // namespace
+
 listener::listener(asio::any_io_executor executor, settings how, std::vector<std::string> channels,
                    notify_handler on_notify, state_handler on_state, listener_timing timing)
     : executor_(std::move(executor)),
@@ -28,14 +37,18 @@ void listener::set_up(bool up) {
 asio::awaitable<void> listener::run(async::stop_token stop) {
   while (!stop.soft_requested()) {
     bool pooled = false;
+    std::exception_ptr other;  // a cancellation, say: the session is gone then, too, and `run` may be called again
     try {
       auto one = session(stop);
       pooled = co_await asio::co_spawn(executor_, std::move(one), asio::use_awaitable);
     } catch (const base::failure& error) {
       last_error_ = error.what();
+    } catch (...) {
+      other = std::current_exception();
     }
     set_up(false);
     fail_commands();
+    if (other) std::rethrow_exception(other);
     const auto pause = pooled ? found_pooler() : backoff_.next(async::random01());
     if (!stop.soft_requested()) co_await stop.sleep_for(pause);
   }
@@ -86,20 +99,25 @@ asio::awaitable<void> listener::run_commands(connection& on) {
   while (!commands_.empty()) {
     const auto next = commands_.front();
     commands_.pop_front();
+    std::exception_ptr ended;
     try {
       next->answer = co_await on.query(next->sql, next->values);
-    } catch (...) {
+    } catch (const base::failure&) {
       next->error = std::current_exception();
+      if (!on.usable()) ended = next->error;
+    } catch (...) {
+      // Whoever asked has not been cancelled, but the session has.
+      next->error = session_has_ended();
+      ended = std::current_exception();
     }
     next->done.notify_all();
-    if (next->error && !on.usable()) std::rethrow_exception(next->error);
+    if (ended) std::rethrow_exception(ended);
   }
 }
 
 void listener::fail_commands() {
   for (const auto& each : commands_) {
-    each->error = std::make_exception_ptr(
-        base::failure(base::make_error(base::error_kind::unavailable, "the listening session has ended")));
+    each->error = session_has_ended();
     each->done.notify_all();
   }
   commands_.clear();

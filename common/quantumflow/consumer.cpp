@@ -70,8 +70,25 @@ bool is_timeout(const std::exception_ptr& what) {
   }
 }
 
+/// Whether the server ended the session, because the handler asked nothing of it for too long.
+bool is_idle_timeout(const std::exception_ptr& what) {
+  try {
+    std::rethrow_exception(what);
+  } catch (const postgres::sql_error& error) {
+    return error.sqlstate() == "25P03";
+  } catch (...) {
+    return false;
+  }
+}
+
 /// So often in a row a message may alone be too slow before that is its own failure and not a busy server's.
 constexpr int slow_times_allowed = 3;
+
+/// Of a session that the server has ended a commit sees only that it is gone; a statement is told why.
+boost::asio::awaitable<void> hear_of_limit(postgres::transaction& open, std::chrono::nanoseconds handled_for) {
+  const auto limit = open.on().options().idle_in_transaction_timeout;
+  if (limit.count() > 0 && handled_for >= limit) co_await open.query("select 1");
+}
 
 std::string text_of(const std::exception_ptr& what) {
   try {
@@ -148,6 +165,7 @@ consumer::consumer(postgres::pool& connections, waker& wake_ups, consumer_option
 }
 
 boost::asio::awaitable<void> consumer::run(async::stop_token stop) {
+  if (overdue_) co_await settle_overdue();
   // After a crash: more than can have been in hand then, in all lanes.
   int suspects = options_.crashes != nullptr && options_.crashes->suspicious() ? options_.batch_size * 10 : 0;
   while (suspects > 0 && !stop.soft_requested()) {
@@ -200,7 +218,10 @@ boost::asio::awaitable<std::size_t> consumer::one_batch(postgres::connection& co
     auto current = co_await try_batch(connection, limit, cursor);
     if (current.thrown && is_operating_failure(current.thrown)) {
       const bool answers = is_timeout(current.thrown) && connection.usable();
-      if (!answers || !is_to_blame(current)) std::rethrow_exception(current.thrown);
+      const bool idle = is_idle_timeout(current.thrown);
+      const bool blamed = (answers || idle) && is_to_blame(current);
+      if (blamed && idle) overdue_ = std::make_shared<attempt>(current);
+      if (!blamed || idle) std::rethrow_exception(current.thrown);
       co_await fail(connection, current);
       co_return 1;
     }
@@ -230,10 +251,17 @@ bool consumer::is_to_blame(const attempt& too_slow) {
   return times_slow_ >= slow_times_allowed || alone.attempts > 0;
 }
 
+/// With a connection of this run, since the message's own is gone.
+boost::asio::awaitable<void> consumer::settle_overdue() {
+  auto connection = co_await pool_.acquire();
+  co_await fail(*connection, *overdue_);
+  overdue_.reset();
+}
+
 /// Handles one message that may end the process, alone and noted before. False: nothing is there any more, or a stop
 /// came.
 boost::asio::awaitable<bool> consumer::one_suspect(async::stop_token stop) {
-  const auto turn = co_await options_.crashes->next_turn(stop);
+  const auto turn = co_await options_.crashes->next_turn(stop, options_.turned);
   if (!turn.held()) co_return false;
   auto connection = co_await pool_.acquire();
   const auto next = co_await peek(*connection);
@@ -296,13 +324,20 @@ boost::asio::awaitable<consumer::attempt> consumer::try_batch(postgres::connecti
     }
     // An empty take may still have moved the cursor to the end of its window.
     if (!current.first_failed()) {
+      if (!current.messages.empty()) co_await hear_of_limit(transaction, std::chrono::steady_clock::now() - began);
       co_await transaction.commit();
       current.committed = true;
     }
   } catch (...) {
     current.thrown = std::current_exception();
   }
-  if (!current.committed && transaction.active() && connection.usable()) co_await transaction.rollback();
+  if (!current.committed && transaction.active() && connection.usable()) {
+    try {
+      co_await transaction.rollback();
+    } catch (const postgres::sql_error&) {
+      current.thrown = std::current_exception();  // what ended the session comes before what the handler says
+    }
+  }
   if (current.committed && options_.on_batch && !current.messages.empty())
     options_.on_batch(std::chrono::steady_clock::now() - began);
   if (current.committed && after_) {

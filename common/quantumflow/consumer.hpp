@@ -3,6 +3,7 @@
 #include <boost/asio/awaitable.hpp>
 #include <chrono>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -27,7 +28,7 @@ namespace fleet::quantumflow {
 /// the same, in halves, until the message that causes it stands alone. So a handler may be run again for the same
 /// messages, and effects outside the transaction do not belong here. The database's own failures cost no message an
 /// attempt, with one exception: a message that alone, time after time, takes longer than the server lets a statement
-/// run.
+/// run, or a transaction wait for its next one (`postgres::settings::idle_in_transaction_timeout`).
 using batch_handler =
     std::function<boost::asio::awaitable<std::vector<outcome>>(postgres::transaction&, std::span<const message>)>;
 
@@ -59,13 +60,16 @@ class consumer {
   consumer(postgres::pool& connections, waker& wake_ups, consumer_options options, batch_handler handler,
            after_commit after = {});
 
-  /// Runs until a soft stop (the batch in hand is finished; a hard stop abandons it, which gives it back at once).
-  /// Throws `postgres::sql_error` when the database fails: the supervisor starts it again.
+  /// Runs until a soft stop: the batch in hand is finished. It does not look at a hard stop. To abandon the batch
+  /// cancel the coroutine, as `daemon::supervisor` does at a hard stop: its connection is closed, and the server gives
+  /// the batch back when it sees that, at the end of the statement under way. Throws `postgres::sql_error` when the
+  /// database fails: the supervisor starts it again.
   boost::asio::awaitable<void> run(async::stop_token stop);
 
  private:
   struct attempt;
   boost::asio::awaitable<std::size_t> one_batch(postgres::connection& connection, int limit, std::optional<int> cursor);
+  boost::asio::awaitable<void> settle_overdue();
   boost::asio::awaitable<bool> one_suspect(async::stop_token stop);
   boost::asio::awaitable<attempt> peek(postgres::connection& connection);
   boost::asio::awaitable<void> bury(postgres::connection& connection, const attempt& crasher, int crashes);
@@ -80,10 +84,11 @@ class consumer {
   batch_handler handler_;
   after_commit after_;
   int lane_ = 0;  ///< the cursor of the last batch that held something
-  // After a batch that the server's time limit ended: see `is_to_blame`.
+  // After a batch that a time limit of the server ended: see `is_to_blame`.
   int next_size_ = 0;
   base::message_id slow_{};
   int times_slow_ = 0;
+  std::shared_ptr<attempt> overdue_;  ///< failed, and lost its session: to be put on record by the next run
 };
 
 /// Makes `group` a reader of `queue` from now on; safe to repeat.

@@ -1,6 +1,9 @@
 #include "common/quantumflow/crash_guard.hpp"
 
+#include <list>
 #include <random>
+
+#include "common/async/event.hpp"
 
 namespace fleet::quantumflow {
 
@@ -15,8 +18,45 @@ std::int64_t random_run() {
 
 }  // namespace
 
+struct crash_guard::line {
+  struct place;
+  bool taken = false;
+  std::list<place*> waiting;
+
+  void pass_on();
+};
+
+/// Lives in the frame of `next_turn`; whatever way that is left, a turn that was given to it is not lost.
+struct crash_guard::line::place {
+  explicit place(std::shared_ptr<line> of) : in(std::move(of)) { in->waiting.push_back(this); }
+  place(const place&) = delete;
+  place& operator=(const place&) = delete;
+  ~place() {
+    in->waiting.remove(this);
+    if (given) in->pass_on();
+  }
+
+  std::shared_ptr<line> in;
+  async::event called;
+  bool given = false;
+};
+
+/// Handed over, and not only let go of: who had it would have it again before the one who waits has woken up.
+void crash_guard::line::pass_on() {
+  taken = !waiting.empty();
+  if (!taken) return;
+  place* const first = waiting.front();
+  waiting.pop_front();
+  first->given = true;
+  first->called.notify();
+}
+
 crash_guard::crash_guard(postgres::pool& pool, std::string group, std::string slot)
-    : pool_(pool), group_(std::move(group)), slot_(std::move(slot)), run_(random_run()) {}
+    : pool_(pool),
+      group_(std::move(group)),
+      slot_(std::move(slot)),
+      run_(random_run()),
+      line_(std::make_shared<line>()) {}
 
 awaitable<bool> crash_guard::begin() {
   auto connection = co_await pool_.acquire();
@@ -35,11 +75,16 @@ awaitable<void> crash_guard::end() {
   co_await connection->query("select quantumflow.end_consuming($1, $2)", std::move(arguments));
 }
 
-awaitable<crash_guard::turn> crash_guard::next_turn(async::stop_token stop) {
-  while (busy_ && !stop.soft_requested()) co_await free_.wait_for(std::chrono::seconds(1), stop);
-  if (busy_) co_return turn(nullptr);
-  busy_ = true;
-  co_return turn(this);
+awaitable<crash_guard::turn> crash_guard::next_turn(async::stop_token stop, std::function<void()> waiting) {
+  const auto in = line_;
+  if (!std::exchange(in->taken, true)) co_return turn(in);
+  line::place mine(in);
+  while (!mine.given && !stop.soft_requested()) {
+    if (waiting) waiting();
+    co_await mine.called.wait_for(std::chrono::seconds(1), stop);
+  }
+  if (!std::exchange(mine.given, false)) co_return turn(nullptr);
+  co_return turn(in);
 }
 
 awaitable<void> end_in_order(crash_guard& guard) {
@@ -50,9 +95,7 @@ awaitable<void> end_in_order(crash_guard& guard) {
 }
 
 crash_guard::turn::~turn() {
-  if (guard_ == nullptr) return;
-  guard_->busy_ = false;
-  guard_->free_.notify();
+  if (line_) line_->pass_on();
 }
 
 }  // namespace fleet::quantumflow

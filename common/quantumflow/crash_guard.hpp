@@ -2,10 +2,11 @@
 #pragma once
 #include <boost/asio/awaitable.hpp>
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <string>
 #include <utility>
 
-#include "common/async/event.hpp"
 #include "common/async/stop.hpp"
 #include "common/postgres/pool.hpp"
 
@@ -16,6 +17,9 @@ namespace fleet::quantumflow {
 /// one at a time, each noted in a transaction of its own before. A message that was in hand at `crash_limit` crashes
 /// becomes a dead letter (`crashed_consumer`).
 class crash_guard {
+ private:
+  struct line;  ///< who has the turn, and who waits for it
+
  public:
   static constexpr int crash_limit = 3;
 
@@ -34,17 +38,18 @@ class crash_guard {
   /// The right to handle a message while all are suspects: so that one message only is in hand at a crash.
   class turn {
    public:
-    explicit turn(crash_guard* of) : guard_(of) {}
-    turn(turn&& other) noexcept : guard_(std::exchange(other.guard_, nullptr)) {}
+    turn(turn&&) noexcept = default;  // the other holds nothing then
     turn& operator=(turn&&) = delete;
     ~turn();
-    bool held() const { return guard_ != nullptr; }
+    bool held() const { return line_ != nullptr; }
 
    private:
-    crash_guard* guard_;
+    friend class crash_guard;
+    explicit turn(std::shared_ptr<line> of) : line_(std::move(of)) {}
+    std::shared_ptr<line> line_;
   };
-  /// Not held where a stop came first.
-  boost::asio::awaitable<turn> next_turn(async::stop_token stop);
+  /// First come, first served. Not held where a stop came first. `waiting` is called at least every second until then.
+  boost::asio::awaitable<turn> next_turn(async::stop_token stop, std::function<void()> waiting = {});
 
  private:
   postgres::pool& pool_;
@@ -53,8 +58,7 @@ class crash_guard {
   std::int64_t run_;
   bool begun_ = false;
   bool suspicious_ = false;
-  bool busy_ = false;
-  async::event free_;
+  std::shared_ptr<line> line_;  ///< a coroutine that goes with its loop may outlive the guard
 };
 
 /// `end`, for a process that stops: where the database is away, the next run is suspicious without need.

@@ -1,5 +1,7 @@
 #include "common/quantumflow/effect.hpp"
 
+#include <fmt/format.h>
+
 #include <utility>
 
 namespace fleet::quantumflow {
@@ -12,8 +14,26 @@ struct beginning {
   int tries = 0;
 };
 
+/// The worker holds one already. Where all connections are held by workers that wait here, none ever comes.
+boost::asio::awaitable<postgres::lease> second_connection(postgres::pool& connections) {
+  std::string text;
+  try {
+    co_return co_await connections.acquire();
+  } catch (const postgres::sql_error&) {
+    throw;
+  } catch (const base::failure& failed) {
+    const auto now = connections.stats();
+    if (failed.get().kind != base::error_kind::unavailable || now.open - now.idle < now.max_size) throw;
+    text = fmt::format(
+        "{}: perform_once needs a second one beside its worker's, so the pool must have more than the workers that use "
+        "it",
+        failed.what());
+  }
+  throw base::failure(base::make_error(base::error_kind::unavailable, text));
+}
+
 boost::asio::awaitable<beginning> begin(postgres::pool& connections, std::string key) {
-  auto connection = co_await connections.acquire();
+  auto connection = co_await second_connection(connections);
   auto arguments = postgres::make_params(key);
   const auto rows = co_await connection->query(
       "select settled, coalesce(result, '') as result, tries "

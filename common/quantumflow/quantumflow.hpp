@@ -1,5 +1,7 @@
 // All that a program needs of the queue layer: the pool, publishing, consuming, sleeping, effects outside the database.
-// The queue and the table of this example are made with
+// A handler, and the `find` and `perform` of an effect, must not leave its transaction without a statement for as long
+// as `idle_in_transaction_timeout` of the settings. `perform_once` takes a connection besides the worker's: a pool for
+// both has more connections than workers. The queue and the table of this example are made with
 //   select quantumflow.declare_queue('orders_queue', 'lanes', '{customer}', 8);
 //   create table invoice (customer text);
 // and this is a whole program (tests/integration/quantumflow/example, built and run by example_test.cpp):

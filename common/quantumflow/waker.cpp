@@ -105,6 +105,8 @@ struct waker::state {
     return text == "covered" ? gate::flag_state::covered : gate::flag_state::busy;
   }
 
+  bool listening() const { return listener.up() && !deaf; }
+
   void set_deaf(bool is) {
     if (deaf == is) return;
     deaf = is;
@@ -115,9 +117,12 @@ struct waker::state {
   std::vector<gate*> sleeping_gates();
   boost::asio::awaitable<void> look(postgres::connection& on, std::vector<gate*> at);
   boost::asio::awaitable<void> look_at_all(postgres::pool& through);
+  boost::asio::awaitable<void> keep_looking(postgres::pool& through, async::stop_token stop,
+                                            std::function<void()> turned);
   void polls(bool works);
   boost::asio::awaitable<void> listen(gate& at);
   boost::asio::awaitable<std::optional<milliseconds>> lie_down(gate& at);
+  boost::asio::awaitable<bool> sleep_at(gate& at, milliseconds limit, async::stop_token stop);
   void get_up(gate& at);
 
   boost::asio::any_io_executor executor;
@@ -188,6 +193,25 @@ void waker::state::polls(bool works) {
   polled = works;
 }
 
+boost::asio::awaitable<void> waker::state::keep_looking(postgres::pool& through, async::stop_token stop,
+                                                        std::function<void()> turned) {
+  bool going_on = true;
+  while (going_on) {
+    if (turned) turned();
+    bool works = false;
+    try {
+      co_await look_at_all(through);
+      works = true;
+    } catch (const base::failure&) {
+      // The workers find out what is the matter, and say so.
+    }
+    polls(works);
+    const double spread = 0.75 + 0.5 * async::random01();
+    const auto pause = std::chrono::duration_cast<milliseconds>((deaf ? deaf_poll : poll_interval) * spread);
+    going_on = co_await stop.sleep_for(pause);
+  }
+}
+
 /// LISTENs to the channels of the gate's streams, once a session.
 boost::asio::awaitable<void> waker::state::listen(gate& at) {
   if (at.listens_on == session) co_return;
@@ -243,6 +267,23 @@ boost::asio::awaitable<std::optional<milliseconds>> waker::state::lie_down(gate&
   co_return sleep;
 }
 
+boost::asio::awaitable<bool> waker::state::sleep_at(gate& at, milliseconds limit, async::stop_token stop) {
+  std::optional<milliseconds> until_work;
+  bool flag_failed = false;
+  try {
+    if (listening()) until_work = co_await lie_down(at);
+  } catch (const base::failure&) {
+    // The listening session went away under it: poll until it is back. Or the look failed: a flag that another sleeper
+    // of the gate has raised still stands, and is lowered with the last of them.
+    flag_failed = true;
+  }
+  if (deaf) limit = std::min(limit, deaf_poll);
+  const auto longest = polled ? limit * rarer_while_polled : limit;
+  const auto wait = flag_failed ? longest_look : std::min(longest, until_work.value_or(longest));
+  if (wait.count() > 0) co_await at.wake.wait_for(wait, stop);
+  co_return until_work == milliseconds(0);
+}
+
 /// Lowers the flag without keeping the one who woke up waiting: statements of the session run in turn, so a later
 /// lie_down comes after it.
 void waker::state::get_up(gate& at) {
@@ -262,7 +303,7 @@ waker::waker(boost::asio::any_io_executor executor, postgres::settings settings,
 waker::~waker() = default;
 
 bool waker::listening() const {
-  return state_->listener.up() && !state_->deaf;
+  return state_->listening();
 }
 
 const std::string& waker::last_error() const {
@@ -306,44 +347,33 @@ boost::asio::awaitable<void> waker::keep_proving(postgres::pool& sender, async::
 
 boost::asio::awaitable<void> waker::poll(postgres::pool& through, async::stop_token stop,
                                          std::function<void()> turned) {
-  bool going_on = true;
-  while (going_on) {
-    if (turned) turned();
-    bool works = false;
-    try {
-      co_await state_->look_at_all(through);
-      works = true;
-    } catch (const base::failure&) {
-      // The workers find out what is the matter, and say so.
-    }
-    state_->polls(works);
-    const double spread = 0.75 + 0.5 * async::random01();
-    const auto pause = std::chrono::duration_cast<milliseconds>((state_->deaf ? deaf_poll : poll_interval) * spread);
-    going_on = co_await stop.sleep_for(pause);
+  std::exception_ptr cancelled;
+  try {
+    co_await state_->keep_looking(through, std::move(stop), std::move(turned));
+  } catch (...) {
+    cancelled = std::current_exception();
   }
   state_->polls(false);
+  if (cancelled) std::rethrow_exception(cancelled);
 }
 
 boost::asio::awaitable<bool> waker::sleep(std::string queue, std::string group, milliseconds limit,
                                           async::stop_token stop) {
   auto& gate = state_->find_gate(queue, group);
   ++gate.sleepers;
-  std::optional<milliseconds> until_work;
-  bool flag_failed = false;
+  bool found = false;
+  // A cancelled sleeper is none any more. No guard object: one in a frame that goes with its loop, after the waker,
+  // would write to what is gone.
+  std::exception_ptr cancelled;
   try {
-    if (listening()) until_work = co_await state_->lie_down(gate);
-  } catch (const base::failure&) {
-    // The listening session went away under it: poll until it is back. Or the look failed: a flag that another sleeper
-    // of the gate has raised still stands, and is lowered with the last of them.
-    flag_failed = true;
+    found = co_await state_->sleep_at(gate, limit, stop);
+  } catch (...) {
+    cancelled = std::current_exception();
   }
-  if (state_->deaf) limit = std::min(limit, deaf_poll);
-  const auto longest = state_->polled ? limit * rarer_while_polled : limit;
-  const auto wait = flag_failed ? longest_look : std::min(longest, until_work.value_or(longest));
-  if (wait.count() > 0) co_await gate.wake.wait_for(wait, stop);
   --gate.sleepers;
   if (gate.sleepers == 0 && gate.flag == state::gate::flag_state::raised && listening()) state_->get_up(gate);
-  co_return until_work == milliseconds(0);
+  if (cancelled) std::rethrow_exception(cancelled);
+  co_return found;
 }
 
 }  // namespace fleet::quantumflow

@@ -2,6 +2,8 @@
 
 #include <signal.h>
 
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <catch2/catch.hpp>
@@ -26,11 +28,16 @@ struct listening {
             io.get_executor(), with(url), {"first", "odd \"name\""},
             [this](const std::string& channel, const std::string& payload) { heard += channel + "=" + payload + ";"; },
             [this](bool up) { states += up ? "+" : "-"; }, timing) {
-    boost::asio::co_spawn(io, of.run(source.token()), [this](std::exception_ptr) { ended = true; });
+    start();
   }
   ~listening() {
     source.request_hard();
     run_until(io, [this] { return ended; });
+  }
+  void start() {
+    ended = false;
+    const auto done = [this](std::exception_ptr) { ended = true; };
+    boost::asio::co_spawn(io, of.run(source.token()), boost::asio::bind_cancellation_slot(cancel.slot(), done));
   }
   static settings with(const std::string& url) {
     settings how;
@@ -42,6 +49,7 @@ struct listening {
 
   boost::asio::io_context io;
   fleet::async::stop_source source;
+  boost::asio::cancellation_signal cancel;
   std::string heard;
   std::string states;
   bool ended = false;
@@ -86,6 +94,38 @@ TEST_CASE("listener: a session that does not answer any more is given up; a soft
   CHECK(on.until([&] { return on.ended; }));
   CHECK(std::chrono::steady_clock::now() - began < 5s);
   CHECK(on.states == "+-+-");
+}
+
+TEST_CASE("listener: one that is cancelled is down, tells those who wait for an answer, and can be run again") {
+  auto& server = private_postgres::shared();
+  listening on(server.url(), {});
+  REQUIRE(on.until([&] { return on.states == "+"; }));
+  int answered = 0;
+  std::string failures;
+  const auto ask = [&](std::string sql) -> boost::asio::awaitable<void> {
+    try {
+      co_await on.of.execute(std::move(sql));
+    } catch (const fleet::base::failure& failed) {
+      failures += failed.what();
+      failures += "; ";
+    }
+    ++answered;
+  };
+  boost::asio::co_spawn(on.io, ask("select pg_sleep(60)"), boost::asio::detached);
+  boost::asio::co_spawn(on.io, ask("select 1"), boost::asio::detached);
+  const auto sleeping = [&] {
+    return server.psql("select count(*) from pg_stat_activity where query = 'select pg_sleep(60)'") == "1";
+  };
+  REQUIRE(on.until(sleeping));
+  on.cancel.emit(boost::asio::cancellation_type::terminal);
+  REQUIRE(on.until([&] { return on.ended && answered == 2; }));
+  CHECK(on.states == "+-");
+  CHECK_FALSE(on.of.up());
+  CHECK(failures == "the listening session has ended; the listening session has ended; ");
+  on.start();
+  REQUIRE(on.until([&] { return on.states == "+-+"; }));
+  server.psql("notify first, 'again'");
+  CHECK(on.until([&] { return on.heard == "first=again;"; }));
 }
 
 TEST_CASE("listener: waits for a database that is away, and its failure can be told") {

@@ -1,3 +1,5 @@
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
 #include <catch2/catch.hpp>
 #include <cstdlib>
 #include <filesystem>
@@ -104,6 +106,75 @@ TEST_CASE("consumer: a message in hand each time the process crashed becomes a d
   CHECK(fleet.psql("select reason, payload ->> 'n' from quantumflow.list_dlq_messages()") == "crashed_consumer|poison");
   CHECK(fleet.psql("select count(*) from quantumflow.crash_note") == "0");
   CHECK(fleet.psql("select count(*) from quantumflow.consumer_process") == "0");
+}
+
+TEST_CASE("crash guard: the turn goes round, so that many messages of one queue do not keep another's waiting") {
+  queue_fixture fleet("queue_crash_turns");
+  quantumflow::crash_guard guard(fleet.pool, group, "here");
+  std::string order;
+  const auto handle = [&](char name, int messages) -> awaitable<void> {
+    for (int n = 0; n < messages; ++n) {
+      const auto turn = co_await guard.next_turn(fleet.stop.token());
+      order += name;
+      co_await fleet.stop.token().sleep_for(std::chrono::milliseconds(1));
+    }
+  };
+  int running = 3;
+  const auto ended = [&](std::exception_ptr) { --running; };
+  boost::asio::co_spawn(fleet.io, handle('a', 20), ended);
+  boost::asio::co_spawn(fleet.io, handle('b', 3), ended);
+  boost::asio::co_spawn(fleet.io, handle('c', 1), ended);
+  REQUIRE(run_until(fleet.io, [&] { return running == 0; }));
+  CHECK_THAT(order, Catch::StartsWith("abcababa"));
+  CHECK(order.size() == 24);
+  CHECK(run(fleet.io, guard.next_turn(fleet.stop.token())).held());
+}
+
+TEST_CASE("crash guard: who gives up waiting is not waited for, and a stop ends the wait") {
+  queue_fixture fleet("queue_crash_given_up");
+  quantumflow::crash_guard guard(fleet.pool, group, "here");
+  std::optional<quantumflow::crash_guard::turn> first(run(fleet.io, guard.next_turn(fleet.stop.token())));
+  boost::asio::cancellation_signal cancel;
+  std::string ends;
+  const auto wait = [&](std::string name) -> awaitable<void> {
+    const auto turn = co_await guard.next_turn(fleet.stop.token());
+    ends += name + (turn.held() ? "+" : "-");
+    co_await fleet.stop.token().sleep_for(std::chrono::hours(1));
+  };
+  const auto given_up = [&](std::exception_ptr why) { ends += why ? "given up " : ""; };
+  boost::asio::co_spawn(fleet.io, wait("one"), boost::asio::bind_cancellation_slot(cancel.slot(), given_up));
+  boost::asio::co_spawn(fleet.io, wait("two"), boost::asio::detached);
+  boost::asio::co_spawn(fleet.io, wait("three"), boost::asio::detached);
+  fleet.io.poll();
+  cancel.emit(boost::asio::cancellation_type::terminal);
+  CHECK(run_until(fleet.io, [&] { return ends == "given up "; }));
+  first.reset();
+  CHECK(run_until(fleet.io, [&] { return ends == "given up two+"; }));
+  // Its turn ends at the stop, too, so that three may still get it.
+  fleet.stop.request_soft();
+  CHECK(run_until(fleet.io, [&] { return ends == "given up two+three-" || ends == "given up two+three+"; }));
+}
+
+TEST_CASE("crash guard: a consumer that waits for its turn says that it lives") {
+  queue_fixture fleet("queue_crash_lives");
+  quantumflow::crash_guard last(fleet.pool, group, "here");
+  run(fleet.io, last.begin());
+  quantumflow::crash_guard guard(fleet.pool, group, "here");
+  REQUIRE(run(fleet.io, guard.begin()));
+  const auto held = run(fleet.io, guard.next_turn(fleet.stop.token()));
+  int turns = 0;
+  quantumflow::consumer_options options;
+  options.queue = queue;
+  options.group = group;
+  options.crashes = &guard;
+  options.turned = [&] { ++turns; };
+  quantumflow::consumer waiting(
+      fleet.pool, fleet.waker, options,
+      [](postgres::transaction&, std::span<const message>) -> awaitable<std::vector<outcome>> {
+        co_return std::vector<outcome>();
+      });
+  const auto working = fleet.consume_here(waiting);
+  CHECK(run_until(fleet.io, [&] { return turns >= 4; }));
 }
 
 TEST_CASE("crash guard: suspicious after an end that was not in good order, and not otherwise") {

@@ -1,6 +1,9 @@
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
 #include <catch2/catch.hpp>
 #include <csignal>
 
+#include "common/async/event.hpp"
 #include "tests/integration/quantumflow/queue_fixture.hpp"
 
 using namespace fleet;
@@ -147,4 +150,45 @@ TEST_CASE("a statement timeout of 0 is none, for the client as for the server") 
   auto connection = run(fleet.io, pool.acquire(std::chrono::milliseconds::max()));
   CHECK_NOTHROW(run(fleet.io, connection->query("select pg_sleep(0.3)")));
   CHECK_NOTHROW(run(fleet.io, connection->query("select 1", {}, std::chrono::milliseconds::max())));
+}
+
+TEST_CASE(
+    "consumer: a hard stop alone changes nothing; one that is cancelled gives its batch back, without an attempt") {
+  queue_fixture fleet("consumer_cancelled");
+  const std::string queue = "proposals_for_consensus_queue";
+  fleet.publish(queue, {{"proposal_id", "p"}});
+  quantumflow::consumer_options how;
+  how.queue = queue;
+  how.group = "centralcloud";
+  bool holds = false;
+  async::event let_go;
+  const auto hold = [&](postgres::transaction&,
+                        std::span<const quantumflow::message> batch) -> awaitable<std::vector<outcome>> {
+    holds = true;
+    co_await let_go.wait_for(std::chrono::minutes(5));
+    co_return std::vector<outcome>(batch.size());
+  };
+  async::stop_source stop(fleet.io.get_executor());
+  boost::asio::cancellation_signal cancel;
+  bool ended = false;
+  quantumflow::consumer first(fleet.pool, fleet.waker, how, hold);
+  boost::asio::co_spawn(fleet.io, first.run(stop.token()),
+                        boost::asio::bind_cancellation_slot(cancel.slot(), [&](std::exception_ptr) { ended = true; }));
+  REQUIRE(run_until(fleet.io, [&] { return holds; }));
+  stop.request_hard();
+  run_until(
+      fleet.io, [&] { return ended; }, std::chrono::milliseconds(100));
+  CHECK_FALSE(ended);
+  cancel.emit(boost::asio::cancellation_type::terminal);
+  REQUIRE(run_until(fleet.io, [&] { return ended; }));
+
+  int attempts = -1;
+  const auto note = [&](postgres::transaction&,
+                        std::span<const quantumflow::message> batch) -> awaitable<std::vector<outcome>> {
+    attempts = batch.front().attempts;
+    co_return std::vector<outcome>(batch.size());
+  };
+  quantumflow::consumer second(fleet.pool, fleet.waker, how, note);
+  const auto working = fleet.consume_here(second);
+  CHECK(run_until(fleet.io, [&] { return attempts == 0; }));
 }

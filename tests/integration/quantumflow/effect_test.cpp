@@ -111,3 +111,101 @@ TEST_CASE("effect: one that happened is found, not repeated, when the connection
   CHECK(outside.asked == 1);
   CHECK(fleet.restarts >= 1);
 }
+
+namespace {
+
+using handler_with_pool =
+    std::function<awaitable<std::vector<outcome>>(postgres::pool&, postgres::transaction&, std::span<const message>)>;
+
+/// What is kept of a message whose handling leaves its transaction alone for longer than the server lets it wait.
+std::string outlast_idle_limit(const std::string& database, const handler_with_pool& handle) {
+  queue_fixture fleet(database);
+  auto impatient = fleet.settings();
+  impatient.idle_in_transaction_timeout = std::chrono::milliseconds(200) * patience();
+  postgres::pool pool(fleet.io.get_executor(), impatient, 4);
+  quantumflow::consumer_options how;
+  how.queue = queue;
+  how.group = "centralcloud";
+  how.max_retries = 1;
+  how.retry_delay = std::chrono::milliseconds(1);
+  // In the first batch with another, which is handled once the two have been told apart.
+  fleet.publish(queue, {{"proposal_id", "p"}, {"n", 1}});
+  fleet.publish(queue, {{"proposal_id", "p"}, {"n", 2}});
+  int done = 0;
+  int dead = 0;
+  quantumflow::consumer worker(
+      pool, fleet.waker, how,
+      [&](postgres::transaction& in, std::span<const message> batch) { return handle(pool, in, batch); },
+      [&](const message&, const outcome& what) {
+        done += quantumflow::fate_of(what) == "done" ? 1 : 0;
+        dead += quantumflow::fate_of(what) == "dead" ? 1 : 0;
+      });
+  const auto working = fleet.consume_here(worker);
+  CHECK(run_until(fleet.io, [&] { return done == 1 && dead == 1; }));
+  return fleet.psql(
+      "select payload ->> 'n', attempts, reason, error like '%25P03%' from quantumflow.list_dlq_messages()");
+}
+
+bool is_first(const message& taken) {
+  return base::parse_json_object(taken.body).value().at("n").as_int64() == 1;
+}
+
+awaitable<void> outlast(postgres::transaction& open) {
+  const auto limit = open.on().options().idle_in_transaction_timeout;
+  co_await async::stop_token().sleep_for(2 * limit);
+}
+
+}  // namespace
+
+TEST_CASE("effect: one that always takes longer than a transaction may wait is a dead letter at last") {
+  int performed = 0;
+  const auto handle = [&](postgres::pool& pool, postgres::transaction& in,
+                          std::span<const message> batch) -> awaitable<std::vector<outcome>> {
+    for (const auto& each : batch) {
+      quantumflow::effect call;
+      call.key = "message " + std::to_string(base::to_int(each.id)) + ": call";
+      const bool slow = is_first(each);
+      call.perform = [&in, &performed, slow]() -> awaitable<std::string> {
+        if (slow) ++performed;
+        if (slow) co_await outlast(in);
+        co_return "called";
+      };
+      co_await quantumflow::perform_once(pool, in, std::move(call));
+    }
+    co_return std::vector<outcome>(batch.size());
+  };
+  CHECK(outlast_idle_limit("effect_idle", handle) == "1|2|retries_exhausted|t");
+  // In a batch of two, three times alone, and once as its retry.
+  CHECK(performed == 5);
+}
+
+TEST_CASE("consumer: a handler that leaves its transaction alone for too long fails, whatever it says then") {
+  const bool throws = GENERATE(false, true);
+  const auto handle = [throws](postgres::pool&, postgres::transaction& in,
+                               std::span<const message> batch) -> awaitable<std::vector<outcome>> {
+    for (const auto& each : batch) {
+      if (!is_first(each)) continue;
+      co_await outlast(in);
+      if (throws) throw std::runtime_error("the line is busy");
+    }
+    co_return std::vector<outcome>(batch.size());
+  };
+  CHECK(outlast_idle_limit(throws ? "consumer_idle_thrown" : "consumer_idle", handle) == "1|2|retries_exhausted|t");
+}
+
+TEST_CASE("effect: where the pool has no second connection the error says what is needed") {
+  queue_fixture fleet("effect_small_pool");
+  postgres::pool small(fleet.io.get_executor(), fleet.settings(), 1);
+  auto only = run(fleet.io, small.acquire());
+  auto open = run(fleet.io, postgres::transaction::begin(*only));
+  quantumflow::effect call;
+  call.key = "call";
+  call.perform = []() -> awaitable<std::string> { co_return "called"; };
+  try {
+    run(fleet.io, quantumflow::perform_once(small, open, std::move(call)));
+    FAIL("no error");
+  } catch (const base::failure& failed) {
+    CHECK(failed.get().kind == base::error_kind::unavailable);
+    CHECK_THAT(failed.what(), Catch::Contains("the pool must have more than the workers that use it"));
+  }
+}

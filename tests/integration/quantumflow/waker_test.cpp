@@ -1,5 +1,7 @@
 #include "common/quantumflow/waker.hpp"
 
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
 #include <catch2/catch.hpp>
 
 #include "tests/integration/quantumflow/queue_fixture.hpp"
@@ -151,4 +153,68 @@ TEST_CASE("waker: a look that fails leaves the flag of those who sleep already, 
       "alter function quantumflow.real_work_ms rename to next_work_ms");
   fleet.psql(R"(select quantumflow.publish('proposals_for_consensus_queue', '{"n": 1}'::text, null, 'k'))");
   CHECK(run_until(fleet.io, [&] { return asleep == 0 && !raised(); }));
+}
+
+TEST_CASE(
+    "waker: who is cancelled leaves nothing behind: no sleeper that is gone, no session that is believed to last") {
+  queue_fixture fleet("waker_cancelled");
+  quantumflow::waker waker(fleet.io.get_executor(), fleet.settings());
+  boost::asio::cancellation_signal cancel_run;
+  boost::asio::cancellation_signal cancel_sleep;
+  bool runs = true;
+  const auto start = [&] {
+    runs = true;
+    boost::asio::co_spawn(
+        fleet.io, waker.run(fleet.stop.token()),
+        boost::asio::bind_cancellation_slot(cancel_run.slot(), [&](std::exception_ptr) { runs = false; }));
+  };
+  int asleep = 0;
+  const auto sleep = [&] {
+    ++asleep;
+    boost::asio::co_spawn(
+        fleet.io,
+        waker.sleep("proposals_for_consensus_queue", "centralcloud", std::chrono::seconds(60), fleet.stop.token()),
+        boost::asio::bind_cancellation_slot(cancel_sleep.slot(), [&](std::exception_ptr, bool) { --asleep; }));
+  };
+  const auto raised = [&] {
+    return fleet.psql("select count(*) from pg_locks where locktype = 'advisory' and classid = 1902672") == "1";
+  };
+  start();
+  REQUIRE(run_until(fleet.io, [&] { return waker.listening(); }));
+  sleep();
+  REQUIRE(run_until(fleet.io, raised));
+  cancel_sleep.emit(boost::asio::cancellation_type::terminal);
+  CHECK(run_until(fleet.io, [&] { return asleep == 0 && !raised(); }));
+
+  sleep();
+  REQUIRE(run_until(fleet.io, raised));
+  cancel_run.emit(boost::asio::cancellation_type::terminal);
+  CHECK(run_until(fleet.io, [&] { return !runs && asleep == 0; }));
+  CHECK_FALSE(waker.listening());
+  start();
+  REQUIRE(run_until(fleet.io, [&] { return waker.listening(); }));
+  sleep();
+  CHECK(run_until(fleet.io, raised));
+  fleet.psql(R"(select quantumflow.publish('proposals_for_consensus_queue', '{"n": 1}'::text, null, 'k'))");
+  CHECK(run_until(fleet.io, [&] { return asleep == 0; }));
+  fleet.stop.request_soft();
+  CHECK(run_until(fleet.io, [&] { return !runs; }));
+}
+
+TEST_CASE("waker: a poller that is cancelled is not relied on any more") {
+  queue_fixture fleet("waker_poller_cancelled");
+  quantumflow::waker alone(fleet.io.get_executor(), fleet.settings());
+  boost::asio::cancellation_signal cancel;
+  int looks = 0;
+  bool polls = true;
+  boost::asio::co_spawn(fleet.io, alone.poll(fleet.pool, fleet.stop.token(), [&] { ++looks; }),
+                        boost::asio::bind_cancellation_slot(cancel.slot(), [&](std::exception_ptr) { polls = false; }));
+  REQUIRE(run_until(fleet.io, [&] { return looks == 2; }));
+  cancel.emit(boost::asio::cancellation_type::terminal);
+  REQUIRE(run_until(fleet.io, [&] { return !polls; }));
+  const auto began = std::chrono::steady_clock::now();
+  auto sleep =
+      alone.sleep("proposals_for_consensus_queue", "centralcloud", std::chrono::milliseconds(200), fleet.stop.token());
+  run(fleet.io, std::move(sleep));
+  CHECK(std::chrono::steady_clock::now() - began < std::chrono::seconds(5));
 }
