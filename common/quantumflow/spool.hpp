@@ -14,7 +14,7 @@
 namespace fleet::quantumflow {
 
 struct spool_options {
-  std::filesystem::path path;                   ///< its directory must exist; SQLite keeps two more files beside it
+  std::filesystem::path path;                   ///< its directory must exist; more files are kept beside it
   std::uint64_t max_bytes = 64U * 1024 * 1024;  ///< of kinds, keys and bodies; the quarantine may have as many again
   std::uint64_t max_quarantined = 1'000;        ///< entries; the oldest make room
 };
@@ -46,8 +46,9 @@ struct spool_stats {
 /// on a blocking pool. Safe to call from several threads.
 class spool {
  public:
-  /// Opens or creates. A damaged file is renamed to PATH.damaged-N, and what can be read of it is taken over. Error
-  /// `unavailable`: cannot be opened or written, or another process has it.
+  /// Opens or creates. What can be read of a damaged file is taken over into a new one, and then it is renamed to
+  /// PATH.damaged-N. Error `unavailable`: cannot be opened or written, no room to take it over (then the damaged file
+  /// is where it was), or another process has it.
   static base::result<std::unique_ptr<spool>> open(spool_options options);
   ~spool();
   spool(const spool&) = delete;

@@ -10,9 +10,13 @@
 
 namespace fleet::quantumflow {
 
-/// Opens or creates it. A damaged one is renamed to PATH.damaged-N, and what can be read of it is taken over into a new
-/// one, which counts what cannot as `unreadable`. Throws `base::failure` where it cannot be opened.
+/// Opens or creates it. A damaged one is renamed to PATH.damaged-N, once what can be read of it is in a new one, which
+/// counts what cannot as `unreadable`; while that is made, the disk needs twice its room. Throws `base::failure` where
+/// it cannot be opened, or no new one be made: then the damaged one is where it was.
 std::unique_ptr<sqlite::connection> open_spool_file(const std::filesystem::path& path);
+
+/// Those that are not there yet.
+void make_tables(sqlite::connection& in);
 
 /// Of an entry; the last one is the checksum.
 inline constexpr auto spool_columns = "sequence, kind, key, body, may_be_dropped, checksum";

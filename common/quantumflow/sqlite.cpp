@@ -75,13 +75,17 @@ connection::connection(const std::filesystem::path& path) {
   run("pragma locking_mode = exclusive");
   run("pragma journal_mode = wal");
   run("pragma synchronous = full");
-  // 256 KiB instead of 4 MiB: on a disk that is nearly full the log took what was left, and removing entries needs
-  // room.
-  run("pragma wal_autocheckpoint = 64");
+  // The file itself has every commit before it is answered, and the log the last one alone: SQLite reads a log up to
+  // the first damaged frame and takes that for its end, so what stood there only would be gone without a word. It also
+  // leaves a disk that is nearly full the room that removing entries needs.
+  run("pragma wal_autocheckpoint = 1");
   // What is deleted is zeroed: it must not be taken for an entry where a damaged file is read page by page.
   run("pragma secure_delete = on");
   run("begin immediate");
   run("commit");
+  // What a process that died left in the log must not stand before the next commit in it: see above. A disk that takes
+  // no writes is no reason to refuse reading.
+  sqlite3_wal_checkpoint_v2(made, nullptr, SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
 }
 
 void connection::run(std::string_view sql) {

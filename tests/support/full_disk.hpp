@@ -5,13 +5,14 @@
 
 namespace fleet::test {
 
-/// While it is there, writing to a file fails. Also to the one that the test's output goes to: check nothing meanwhile.
+/// While it is there, writing to a file fails, or only behind its first bytes. Also to the one that the test's output
+/// goes to: check nothing meanwhile.
 class full_disk {
  public:
-  full_disk() : on_signal_(::signal(SIGXFSZ, SIG_IGN)) {
+  explicit full_disk(rlim_t bytes = 0) : on_signal_(::signal(SIGXFSZ, SIG_IGN)) {
     ::getrlimit(RLIMIT_FSIZE, &usual_);
-    const rlimit nothing{0, usual_.rlim_max};
-    ::setrlimit(RLIMIT_FSIZE, &nothing);
+    const rlimit little{bytes, usual_.rlim_max};
+    ::setrlimit(RLIMIT_FSIZE, &little);
   }
   ~full_disk() {
     ::setrlimit(RLIMIT_FSIZE, &usual_);

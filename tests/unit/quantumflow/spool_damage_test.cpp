@@ -1,4 +1,7 @@
-// One bit of a spool's file changes on the disk, anywhere.
+// One bit of a spool's file, or of the log beside it, changes on the disk, anywhere.
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <fstream>
@@ -34,6 +37,27 @@ std::unique_ptr<spool> open(const std::filesystem::path& file) {
   return std::move(*opened);
 }
 
+std::string content_of(const std::filesystem::path& file) {
+  std::ifstream in(file, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+/// By a process that dies with the last of them: no destructor, no close.
+void append_and_die(const std::filesystem::path& file, int from, int until) {
+  const pid_t child = fork();
+  if (child == 0) {
+    quantumflow::spool_options options;
+    options.path = file;
+    auto opened = spool::open(std::move(options));
+    bool kept = opened.has_value();
+    for (int n = from; kept && n < until; ++n) kept = (*opened)->append(entry(n)).has_value();
+    ::_exit(kept ? 0 : 1);
+  }
+  int status = 0;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  REQUIRE(WEXITSTATUS(status) == 0);
+}
+
 }  // namespace
 
 TEST_CASE(
@@ -49,11 +73,7 @@ TEST_CASE(
       REQUIRE(sound->append(entry(n)).has_value());
     }
   }
-  std::string content;
-  {
-    std::ifstream in(folder / "sound.db", std::ios::binary);
-    content.assign(std::istreambuf_iterator<char>(in), {});
-  }
+  const auto content = content_of(folder / "sound.db");
   REQUIRE(content.find("29xxx") != std::string::npos);
   std::mt19937 random(2026);
   int lost = 0, set_aside = 0, damaged = 0;
@@ -86,6 +106,7 @@ TEST_CASE(
     const auto stats = opened->stats();
     const auto accounted = found->size() + stats.quarantined_total + stats.unreadable_total;
     CHECK(accounted >= entries);
+    CHECK(opened->append(entry(entries)).value() > entries);
     lost += static_cast<int>(stats.unreadable_total);
     set_aside += static_cast<int>(stats.quarantined_total);
     damaged += std::filesystem::exists(file.string() + ".damaged-1");
@@ -96,5 +117,42 @@ TEST_CASE(
   CHECK(set_aside > flips / 10);
   CHECK(damaged > 0);
   CHECK(lost < 2 * damaged);
+  std::filesystem::remove_all(folder);
+}
+
+TEST_CASE("spool: whichever bit of the log of a process that was killed changes, nothing is lost") {
+  const auto folder = std::filesystem::temp_directory_path() / ("spool-" + base::new_uuid());
+  std::filesystem::create_directories(folder);
+  const auto sound = folder / "sound.db";
+  SECTION("of the first process") {
+    append_and_die(sound, 0, entries);
+  }
+  SECTION("of one that found what another had left") {
+    append_and_die(sound, 0, entries - 1);
+    append_and_die(sound, entries - 1, entries);
+  }
+  const auto content = content_of(sound);
+  const auto log = content_of(sound.string() + "-wal");
+  REQUIRE(!log.empty());
+  constexpr std::size_t header_bits = 32 * 8;
+  std::mt19937 random(2026);
+  for (std::size_t flip = 0; flip < header_bits + flips; ++flip) {
+    const auto bit = flip < header_bits ? flip : random() % (log.size() * 8);
+    auto changed = log;
+    changed[bit / 8] = static_cast<char>(changed[bit / 8] ^ (1 << bit % 8));
+    const auto file = folder / ("flipped-" + std::to_string(flip)) / "spool.db";
+    std::filesystem::create_directories(file.parent_path());
+    std::ofstream(file, std::ios::binary) << content;
+    std::ofstream(file.string() + "-wal", std::ios::binary) << changed;
+    CAPTURE(bit, log.size());
+    auto opened = open(file);
+    const auto found = opened->oldest(1000);
+    REQUIRE(found.has_value());
+    REQUIRE(found->size() == entries);
+    for (int n = 0; n < entries; ++n) CHECK((*found)[static_cast<std::size_t>(n)].body == entry(n).body);
+    CHECK(opened->append(entry(entries)).value() == entries + 1);
+    opened.reset();
+    std::filesystem::remove_all(file.parent_path());
+  }
   std::filesystem::remove_all(folder);
 }
