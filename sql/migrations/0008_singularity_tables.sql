@@ -156,7 +156,7 @@ create index on singularity.pattern (instance_id, pattern_type, success_rate des
 
 -- The only steps there are; the agent's states.cpp has the same table and a test compares the two.
 create function singularity.allowed_steps() returns table (from_state text, to_state text) language sql immutable as $$
-  values ('pending', 'sent_for_consensus'), ('sent_for_consensus', 'consensus_reached'),
+  values ('pending', 'sent_for_consensus'), ('pending', 'consensus_failed'), ('sent_for_consensus', 'consensus_reached'),
          ('sent_for_consensus', 'consensus_failed'), ('consensus_reached', 'executing'), ('executing', 'applied'),
          ('executing', 'failed'), ('executing', 'rolled_back'), ('executing', 'rollback_failed'),
          ('applied', 'rolled_back'), ('applied', 'rollback_failed')

@@ -89,6 +89,16 @@ begin
    where p.proposal_id = mark_sent.proposal_id;
 end $$;
 
+-- The queue refuses the proposal's message, and would at each sending: it ends here. False: it does not wait any more.
+create function singularity.refuse_proposal(instance_id text, proposal_id text, failure text) returns boolean
+language plpgsql as $$
+begin
+  perform quantumflow.check_instance(instance_id);
+  if not (select s.stepped from singularity.step(instance_id, proposal_id, 'consensus_failed', failure) s) then return false; end if;
+  update singularity.proposal p set failure = left(refuse_proposal.failure, 2000) where p.proposal_id = refuse_proposal.proposal_id;
+  return true;
+end $$;
+
 -- Writes a consensus_result down. Answers recorded, repeated (decided before), unsent, unknown.
 create function singularity.record_decision(instance_id text, proposal_id text, decision jsonb) returns text
 language plpgsql as $$

@@ -190,7 +190,7 @@ begin
       ('quantumflow', 'centralcloud',
        'retry_dlq_message purge_dlq trim_positions count_messages rotate segments move_laggards expire_instances'),
       ('singularity', 'singularity_agent',
-       'submit pending in_flight track_records find_proposal mark_sent record_decision next_execution begin_execution
+       'submit pending in_flight track_records find_proposal mark_sent refuse_proposal record_decision next_execution begin_execution
         begin_step finish_step finish_applied fail_execution record_sample end_watch due_watches next_watch_ms
         record_watch report_metrics tell_metrics told_metrics unreported_samples mark_reported mark_unreportable
         request_rollback next_rollback begin_rollback postpone_rollback finish_rollback open_vote answer_vote
