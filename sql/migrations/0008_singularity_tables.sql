@@ -33,6 +33,7 @@ create table singularity.proposal (
   metrics_after  jsonb check (jsonb_typeof(metrics_after) = 'object'),
   watch_until    timestamptz,     -- end of the observation window
   next_sample_at timestamptz,     -- null: not watched (any more)
+  told_at        timestamptz,     -- of the latest agent_metrics that went into one of its samples
   ended_at       timestamptz);    -- no step is expected any more: a final state, or applied and watched to the end
 create index on singularity.proposal (instance_id, status, submitted_at);  -- pending to rank, waiting to execute, lists
 create index on singularity.proposal (instance_id, submitted_at desc, proposal_id desc);  -- pages of all states
@@ -120,7 +121,7 @@ create index on singularity.sample (instance_id, sample_id) where message_id is 
 -- A row for each proposal with samples, locked by who takes one.
 create table singularity.sample_turn (proposal_id text primary key references singularity.proposal);
 
--- The latest metrics that agents of a type told; they go out with the samples of that type's watched changes.
+-- The latest metrics that agents of a type told; they go out with the next sample of each of that type's watched changes.
 create table singularity.agent_metrics (
   instance_id text not null,
   agent_type  text not null check (length(agent_type) between 1 and 200),

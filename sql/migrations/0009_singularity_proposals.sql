@@ -249,14 +249,15 @@ create function singularity.end_watch(instance_id text) returns text language sq
   returning p.proposal_id
 $$;
 
--- Changes whose next sample is due, with what their agents told in the meantime.
+-- Changes whose next sample is due, with what their agents told since the one before it. One report is one sample: in each later
+-- one it would count as another breach, or stand for an agent that died. What is told while the sample is taken is for the next.
 create function singularity.due_watches(instance_id text, max int)
-returns table (proposal_id text, agent_type text, told jsonb, traceparent text) language sql stable as $$
+returns table (proposal_id text, agent_type text, told jsonb, traceparent text, told_at timestamptz) language sql stable as $$
   select quantumflow.check_instance(instance_id);
-  select p.proposal_id, p.agent_type, coalesce(m.metrics, '{}'), m.traceparent
+  select p.proposal_id, p.agent_type, coalesce(m.metrics, '{}'), m.traceparent, m.told_at
     from singularity.proposal p
     left join singularity.agent_metrics m
-      on m.instance_id = p.instance_id and m.agent_type = p.agent_type and m.told_at >= p.applied_at
+      on m.instance_id = p.instance_id and m.agent_type = p.agent_type and m.told_at > coalesce(p.told_at, p.applied_at)
    where p.instance_id = due_watches.instance_id and p.next_sample_at <= clock_timestamp() and p.status = 'applied'
    order by p.next_sample_at limit due_watches.max
 $$;
@@ -270,12 +271,15 @@ create function singularity.next_watch_ms(instance_id text) returns bigint langu
   having count(*) > 0  -- greatest() ignores null: "nothing" would read as "now"
 $$;
 
+-- `told_at`: as due_watches gave it, where `metrics` has something told.
 create function singularity.record_watch(instance_id text, proposal_id text, metrics jsonb, interval_ms bigint,
-                                         told_traceparent text default null) returns boolean language plpgsql as $$
+                                         told_traceparent text default null, told_at timestamptz default null)
+returns boolean language plpgsql as $$
 begin
   perform quantumflow.check_instance(instance_id);
   update singularity.proposal p
-     set next_sample_at = clock_timestamp() + interval_ms * interval '1 millisecond', metrics_after = metrics
+     set next_sample_at = clock_timestamp() + interval_ms * interval '1 millisecond', metrics_after = metrics,
+         told_at = coalesce(record_watch.told_at, p.told_at)
    where p.instance_id = record_watch.instance_id and p.proposal_id = record_watch.proposal_id
      and p.status = 'applied' and p.next_sample_at is not null;
   if not found then return false; end if;
