@@ -1,5 +1,6 @@
 #include "singularity_agent/execution/rollback_worker.hpp"
 
+#include "common/base/text.hpp"
 #include "common/messages/trace.hpp"
 #include "singularity_agent/database.hpp"
 #include "singularity_agent/execution/journal_detail.hpp"
@@ -156,7 +157,7 @@ boost::asio::awaitable<void> rollback_worker::finish(work& on) {
   finished_rollback what;
   what.rollback_id = on.rollback_id;
   what.completed = on.completed;
-  what.detail = on.detail;
+  what.detail = base::storable(on.detail);
   what.steps = steps_detail(on.steps);
   what.after = co_await measure_.measure(on.agent_type);
   {
