@@ -104,6 +104,19 @@ bool all_done(const std::vector<step_result>& results) {
                       [](const step_result& r) { return r.outcome == step_outcome::failed; });
 }
 
+std::string summary_of(const std::vector<step_result>& results) {
+  const bool back = reverted(results);
+  if (back && all_done(results)) return "reverted and verified";
+  std::string failed;
+  for (const auto& step : results) {
+    if (step.outcome != step_outcome::failed) continue;
+    std::string_view why = step.detail;
+    if (why.starts_with(step.name + ": ")) why.remove_prefix(step.name.size() + 2);
+    failed += fmt::format("{}step {} failed: {}", failed.empty() ? "" : "; ", step.name, why);
+  }
+  return (back ? "reverted, but " : "not reverted: ") + failed;
+}
+
 boost::asio::awaitable<std::vector<step_result>> run_rollback(executor& by, std::vector<planned_step> steps,
                                                               rollback_context context) {
   std::vector<step_result> results;

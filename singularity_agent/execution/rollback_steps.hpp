@@ -42,10 +42,12 @@ constexpr std::size_t max_rollback_steps = 64;
 std::vector<planned_step> plan_rollback(const std::vector<std::string>& names, const step_commands& commands);
 
 /// Whether the change was taken back: the revert is done. A later step that failed (a cache that could not be cleared)
-/// is reported, and does not undo that.
+/// does not undo that; the rollback has failed all the same.
 bool reverted(const std::vector<step_result>& results);
 /// Every step is done or skipped.
 bool all_done(const std::vector<step_result>& results);
+/// In a sentence, whether the change was taken back, and which steps failed with what.
+std::string summary_of(const std::vector<step_result>& results);
 
 struct rollback_context {
   base::proposal_id proposal;

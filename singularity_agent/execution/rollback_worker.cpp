@@ -118,7 +118,7 @@ boost::asio::awaitable<rollback_worker::reversal> rollback_worker::reverse(work&
     co_return reversal::nothing_applied;
   }
   on.steps.push_back(revert_result(step_outcome::failed, error.message));
-  on.detail = error.message;
+  on.detail = "not reverted: " + error.message;
   co_return options_.retries.again_after(error, on.attempts) ? reversal::postponed : reversal::failed;
 }
 
@@ -141,8 +141,8 @@ boost::asio::awaitable<void> rollback_worker::run_steps(work& on) {
   verify_step.detail = why;
   if (verified) verify_step.duration = verified->duration;
   on.steps.push_back(std::move(verify_step));
-  on.completed = reverted(on.steps) && why.empty();
-  on.detail = on.completed ? "reverted and verified" : why.empty() ? "the revert failed" : why;
+  on.completed = reverted(on.steps) && all_done(on.steps);
+  on.detail = summary_of(on.steps);
 }
 
 boost::asio::awaitable<void> rollback_worker::postpone(work& on) {
