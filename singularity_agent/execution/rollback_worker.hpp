@@ -1,4 +1,5 @@
-// Takes changes back: what a rollback_trigger asked for, step by step, found again after a crash.
+// Takes changes back: what a rollback_trigger asked for, step by step, found again after a crash. Each step of the
+// strategy is written down before and after it is run.
 #pragma once
 #include <boost/asio/awaitable.hpp>
 #include <chrono>
@@ -39,6 +40,7 @@ class rollback_worker {
 
  private:
   struct work;
+  class journal;
   enum class reversal { done, nothing_applied, failed, postponed };
   boost::asio::awaitable<reversal> reverse(work& on);
   boost::asio::awaitable<void> run_steps(work& on);

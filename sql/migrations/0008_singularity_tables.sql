@@ -101,6 +101,21 @@ create table singularity.rollback (
   check ((finished_at is null) = (state in ('requested', 'running'))));
 create index on singularity.rollback (instance_id, next_attempt_at) where finished_at is null;  -- what is to be done
 
+-- The journal of a rollback: the steps that were run, by their place in the plan.
+create table singularity.rollback_step (
+  rollback_id text not null references singularity.rollback,
+  instance_id text not null,
+  place       int not null,
+  name        text not null,
+  attempts    int not null default 1,
+  started_at  timestamptz not null default clock_timestamp(),
+  finished_at timestamptz,
+  outcome     text check (outcome in ('done', 'failed')),
+  detail      text,
+  duration_ms bigint,
+  primary key (rollback_id, place),
+  check ((finished_at is null) = (outcome is null)));
+
 -- Metrics on their way to the Guardian: kept here first, so that publishing them never fails what they are about.
 create table singularity.sample (
   sample_id      bigint generated always as identity primary key,

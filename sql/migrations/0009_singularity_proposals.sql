@@ -412,6 +412,35 @@ begin
   return true;
 end $$;
 
+-- Writes down that a step is about to be run. Null: for the first time; otherwise {outcome, detail, duration_ms} of an earlier run
+-- of the agent, without them where that ended in the middle of it.
+create function singularity.begin_rollback_step(instance_id text, rollback_id text, place int, name text) returns jsonb
+language plpgsql as $$
+declare j singularity.rollback_step;
+begin
+  perform quantumflow.check_instance(instance_id);
+  update singularity.rollback_step e set attempts = e.attempts + 1
+   where e.instance_id = begin_rollback_step.instance_id and e.rollback_id = begin_rollback_step.rollback_id
+     and e.place = begin_rollback_step.place returning * into j;
+  if found then
+    return jsonb_strip_nulls(jsonb_build_object('outcome', j.outcome, 'detail', j.detail, 'duration_ms', j.duration_ms));
+  end if;
+  insert into singularity.rollback_step (rollback_id, instance_id, place, name)
+  select r.rollback_id, r.instance_id, begin_rollback_step.place, begin_rollback_step.name from singularity.rollback r
+   where r.instance_id = begin_rollback_step.instance_id and r.rollback_id = begin_rollback_step.rollback_id;
+  return null;
+end $$;
+
+create function singularity.finish_rollback_step(instance_id text, rollback_id text, place int, outcome text, detail text,
+                                                 duration_ms bigint) returns void language sql as $$
+  select quantumflow.check_instance(instance_id);
+  update singularity.rollback_step e
+     set finished_at = clock_timestamp(), outcome = finish_rollback_step.outcome, detail = finish_rollback_step.detail,
+         duration_ms = finish_rollback_step.duration_ms
+   where e.instance_id = finish_rollback_step.instance_id and e.rollback_id = finish_rollback_step.rollback_id
+     and e.place = finish_rollback_step.place
+$$;
+
 create function singularity.postpone_rollback(instance_id text, rollback_id text, delay_ms bigint, steps jsonb)
 returns void language sql as $$
   select quantumflow.check_instance(instance_id);

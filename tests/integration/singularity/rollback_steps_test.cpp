@@ -64,3 +64,44 @@ TEST_CASE("rollback_worker: a change that could not be taken back says so, and w
   CHECK_THAT(with.ask(failure + " where proposal_id = 'p1'"),
              Catch::StartsWith("not reverted: ") && Catch::Contains("b.txt"));
 }
+
+TEST_CASE("rollback_worker: a step that was begun before the agent ended is done in doubt, and not run again") {
+  to_be_taken_back with("agent_rollback_restart", "echo ran >> ../ran");
+  REQUIRE(with.roll_back());
+  CHECK(with.status("p1") == "rolled_back");
+  const auto again = [&](const std::string& journal) {
+    with.psql(journal +
+              "update singularity.rollback set state = 'running', finished_at = null, steps = null;"
+              "update singularity.proposal set status = 'applied', ended_at = null");
+    with.make_flow();
+    REQUIRE(with.roll_back());
+    CHECK(with.status("p1") == "rolled_back");
+    CHECK(with.ask(outcomes) == "revert_code:done clear_cache:done verify:done");
+    CHECK(test::read_file(with.git.top.path() / "ran") == "ran\n");
+    CHECK(with.git.tree() == with.before);
+  };
+  const std::string detail = "select steps -> 1 ->> 'detail' from singularity.rollback";
+  const std::string attempts =
+      "select string_agg(name || ':' || attempts, ' ' order by place) from singularity.rollback_step";
+  SECTION("in the middle of it, and once more after that") {
+    again("update singularity.rollback_step set outcome = null, finished_at = null, detail = null where place = 1;");
+    CHECK_THAT(with.ask(detail), Catch::StartsWith("in doubt: "));
+    again("");
+    CHECK_THAT(with.ask(detail), Catch::StartsWith("in doubt: "));
+    CHECK(with.ask(attempts) == "revert_code:3 clear_cache:3");
+  }
+  SECTION("after it") {
+    again("");
+    CHECK(with.ask(detail) == "");
+    CHECK(with.ask(attempts) == "revert_code:2 clear_cache:2");
+  }
+}
+
+TEST_CASE("rollback_worker: a step that a signal ends while the agent is told to stop is in doubt, not failed") {
+  to_be_taken_back with("agent_rollback_stopped", "kill -TERM $$");
+  const bool stopped = GENERATE(true, false);
+  async::stop_source stopping(with.io.get_executor());
+  if (stopped) stopping.request_soft();
+  REQUIRE(test::run(with.io, with.rollbacks->roll_back_next(stopping.token())));
+  CHECK(with.status("p1") == (stopped ? "rolled_back" : "rollback_failed"));
+}
