@@ -188,7 +188,7 @@ boost::asio::awaitable<void> rollback_worker::finish(work& on) {
   what.completed = on.completed;
   what.detail = base::storable(on.detail);
   what.steps = steps_detail(on.steps);
-  what.after = co_await measure_.measure(on.agent_type);
+  what.after = co_await measure_.measure(on.agent_type, options_.measure_wait);
   {
     // One statement is one transaction: state, history, the rollback's record and the sample for the Guardian.
     auto connection = co_await connections_.acquire(connection_wait);

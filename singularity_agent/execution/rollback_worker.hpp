@@ -24,6 +24,7 @@ struct rollback_options {
   std::string working_directory;
   std::chrono::milliseconds command_timeout{60'000};
   retry_rule retries{};
+  std::chrono::milliseconds measure_wait{5'000};  ///< for another measurement, before the end is told without metrics
 };
 
 /// For the loop's thread; everything passed by reference must outlive it.

@@ -1,4 +1,7 @@
 // Rollbacks whose change is taken back, and what comes after it.
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <catch2/catch.hpp>
 
 #include "tests/integration/singularity/agent_fixture.hpp"
@@ -25,6 +28,17 @@ struct to_be_taken_back : agent_fixture {
     handle(trigger("p1"));
   }
   std::string before;
+};
+
+/// Measures until it is told to end.
+struct stuck_sampler final : agent::metrics::sampler {
+  explicit stuck_sampler(boost::asio::io_context& io) : until(io, std::chrono::hours(1)) {}
+  boost::asio::awaitable<base::result<messages::metric_set>> sample() override {
+    boost::system::error_code ended;
+    co_await until.async_wait(boost::asio::redirect_error(boost::asio::use_awaitable, ended));
+    co_return messages::metric_set();
+  }
+  boost::asio::steady_timer until;
 };
 
 }  // namespace
@@ -104,4 +118,26 @@ TEST_CASE("rollback_worker: a step that a signal ends while the agent is told to
   if (stopped) stopping.request_soft();
   REQUIRE(test::run(with.io, with.rollbacks->roll_back_next(stopping.token())));
   CHECK(with.status("p1") == (stopped ? "rolled_back" : "rollback_failed"));
+}
+
+TEST_CASE("rollback_worker: the end of a rollback is told without metrics where measuring does not come to an end") {
+  to_be_taken_back with("agent_rollback_unmeasured", "true");
+  // The pool that measuring shares with everything else is full, and another measurement never ends.
+  postgres::pool full(with.io.get_executor(), with.settings(), 1);
+  auto taken = test::run(with.io, full.acquire(std::chrono::seconds(3)));
+  stuck_sampler stuck(with.io);
+  agent::metrics::measurer measure{with.io.get_executor(), stuck,    full,
+                                   with.samples,           with.log, std::chrono::seconds(1)};
+  bool measured = false;
+  boost::asio::co_spawn(with.io, measure.measure(), [&](std::exception_ptr, boost::json::object) { measured = true; });
+  agent::execution::rollback_options options;
+  options.measure_wait = std::chrono::milliseconds(50);
+  agent::execution::rollback_worker rollbacks(with.pool, *with.executor, *with.flow, measure, with.executions,
+                                              with.wake, with.events, with.log, options);
+  CHECK(test::run(with.io, rollbacks.roll_back_next(with.stop.token())));
+  CHECK_FALSE(measured);
+  CHECK(with.status("p1") == "rolled_back");
+  CHECK(with.ask("select metrics_after from singularity.sample where status = 'rolled_back'") == "{}");
+  stuck.until.cancel();
+  REQUIRE(test::run_until(with.io, [&] { return measured; }));
 }
