@@ -33,6 +33,9 @@ producers::answer producers::send(postgres::transaction& in, sending what) {
     const auto kind = failed.kind();
     if (kind != postgres::sql_kind::invalid_input && kind != postgres::sql_kind::constraint) throw;
     refused = failed.to_error();
+  } catch (const base::failure& failed) {
+    if (failed.get().kind != base::error_kind::invalid_input) throw;
+    refused = failed.get();  // it cannot even be written as JSON
   }
   if (refused) {
     events_.count(

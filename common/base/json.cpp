@@ -76,6 +76,26 @@ error bad(std::string message) {
 
 void write(std::string& to, const json::value& value);
 
+/// An integer beyond 64 bits: below 1e21 its digits are shorter than an exponent makes it.
+void write_digits(std::string& to, double number) {
+  auto text = fmt::format("{}", number);  // -d.ddde+XX, or no fraction
+  const auto exponent = text.find("e+");
+  auto zeros = std::stoul(text.substr(exponent + 2));
+  text.resize(exponent);
+  if (const auto point = text.find('.'); point != std::string::npos) {
+    zeros -= text.size() - point - 1;
+    text.erase(point, 1);
+  }
+  to += text.append(zeros, '0');
+}
+
+void write(std::string& to, double number) {
+  // Smaller integers keep their exponent: their digits would be read back as another type.
+  constexpr double beyond_64_bits = 18446744073709551616.0;
+  if (std::abs(number) >= beyond_64_bits && std::abs(number) < 1e21) return write_digits(to, number);
+  fmt::format_to(std::back_inserter(to), "{}", number);
+}
+
 void write(std::string& to, const json::array& array) {
   to += '[';
   for (bool first = true; const auto& each : array) {
@@ -101,7 +121,7 @@ void write(std::string& to, const json::value& value) {
   if (const auto* array = value.if_array()) return write(to, *array);
   if (const auto* number = value.if_double()) {
     if (!std::isfinite(*number)) throw std::invalid_argument("JSON has no NaN and no infinity");
-    fmt::format_to(std::back_inserter(to), "{}", *number);
+    write(to, *number);
     return;
   }
   to += json::serialize(value);

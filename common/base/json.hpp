@@ -20,7 +20,8 @@ struct json_limits {
 result<boost::json::object> parse_json_object(std::string_view text, json_limits limits = {});
 
 /// One line of JSON. Numbers as short as they can be read back exactly: 2.5, where Boost.JSON's own serializer writes
-/// 2.5E0. Throws `std::invalid_argument` for a number that JSON does not have (NaN, infinity).
+/// 2.5E0. What was read from jsonb's text is never longer than that. Throws `std::invalid_argument` for a number that
+/// JSON does not have (NaN, infinity).
 std::string write_json(const boost::json::value& value);
 std::string write_json(const boost::json::object& object);
 std::string write_json(const boost::json::array& array);

@@ -132,6 +132,17 @@ std::string printable(std::string_view text) {
   return clean;
 }
 
+std::string storable(std::string_view text) {
+  std::string clean;
+  clean.reserve(text.size());
+  while (!text.empty()) {
+    const auto length = text.front() == '\0' ? 0 : sequence_length(text);
+    clean += length == 0 ? std::string_view("?") : text.substr(0, length);
+    text.remove_prefix(std::max<std::size_t>(length, 1));
+  }
+  return clean;
+}
+
 bool is_valid_id(std::string_view text) {
   return !text.empty() && text.size() <= 200 && !has_control_characters(text) && is_valid_utf8(text);
 }

@@ -14,6 +14,10 @@ bool has_control_characters(std::string_view text);
 /// "?".
 std::string printable(std::string_view text);
 
+/// The text with each byte that belongs to no character of UTF-8, and each zero byte, replaced by "?": what a database
+/// takes, in JSON too.
+std::string storable(std::string_view text);
+
 std::string_view trim(std::string_view text);
 std::vector<std::string> split(std::string_view text, char separator);
 /// At most `max_bytes`, cut at a character's border, with "…" where something was cut.

@@ -3,10 +3,24 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <stdexcept>
 
 #include "common/base/error.hpp"
+#include "common/base/json.hpp"
 
 namespace fleet::postgres {
+namespace {
+
+template <json_like T>
+std::string written(const T& value) {
+  try {
+    return base::write_json(value);
+  } catch (const std::invalid_argument& wrong) {
+    throw base::failure(base::make_error(base::error_kind::invalid_input, wrong.what()));
+  }
+}
+
+}  // namespace
 
 std::string encode(bool value) {
   return value ? "t" : "f";
@@ -29,6 +43,16 @@ std::string encode(base::decimal value) {
 }
 std::string encode(base::timestamp value) {
   return base::format_rfc3339(value);
+}
+
+std::string encode_json(const boost::json::object& value) {
+  return written(value);
+}
+std::string encode_json(const boost::json::array& value) {
+  return written(value);
+}
+std::string encode_json(const boost::json::value& value) {
+  return written(value);
 }
 
 std::string encode_array(const std::vector<std::optional<std::string>>& elements) {

@@ -2,7 +2,6 @@
 #pragma once
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
-#include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
 #include <concepts>
 #include <cstdint>
@@ -26,6 +25,10 @@ std::string encode(std::uint64_t value);
 std::string encode(double value);
 std::string encode(base::decimal value);
 std::string encode(base::timestamp value);
+/// Written by `base::write_json`. A number that JSON does not have is refused with `base::failure` (`invalid_input`).
+std::string encode_json(const boost::json::object& value);
+std::string encode_json(const boost::json::array& value);
+std::string encode_json(const boost::json::value& value);
 
 template <class T>
 concept text_like = std::convertible_to<const T&, std::string_view>;
@@ -61,7 +64,7 @@ class params {
   }
   template <json_like T>
   params& add(const T& value) {
-    return push(boost::json::serialize(value));
+    return push(encode_json(value));
   }
   template <json_like T>
   params& add_json(const T& value) {

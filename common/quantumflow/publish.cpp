@@ -1,6 +1,5 @@
 #include "common/quantumflow/publish.hpp"
 
-#include <boost/json/serialize.hpp>
 #include <optional>
 
 #include "common/postgres/error.hpp"
@@ -14,7 +13,7 @@ constexpr auto publish_sql = "select quantumflow.publish($1, $2, $3, $4) as mess
 postgres::params arguments_of(const publication& what) {
   std::optional<std::string> recipient;
   if (what.recipient) recipient = what.recipient->str();
-  return postgres::make_params(what.queue, boost::json::serialize(what.payload), recipient, what.ordering_key);
+  return postgres::make_params(what.queue, what.payload, recipient, what.ordering_key);
 }
 
 }  // namespace

@@ -327,7 +327,7 @@ boost::asio::awaitable<void> execution_flow::end_undo(work& on, std::string why,
 boost::asio::awaitable<void> execution_flow::fail(work& on, std::string why, bool undone) {
   failed_execution what;
   what.proposal = on.id;
-  what.failure = why;
+  what.failure = base::storable(why);
   what.undone = undone;
   if (!on.metrics_before.empty()) what.metrics_before = on.metrics_before;
   {

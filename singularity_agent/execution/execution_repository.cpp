@@ -1,5 +1,8 @@
 #include "singularity_agent/execution/execution_repository.hpp"
 
+#include "common/base/text.hpp"
+#include "singularity_agent/execution/journal_detail.hpp"
+
 namespace fleet::agent::execution {
 namespace {
 
@@ -13,6 +16,18 @@ rollback_request request_of(std::string_view text) {
   if (text == "repeated") return rollback_request::repeated;
   if (text == "nothing_applied") return rollback_request::nothing_applied;
   return text == "ended" ? rollback_request::ended : rollback_request::unknown;
+}
+
+earlier_step earlier_in(const boost::json::object& journaled) {
+  earlier_step earlier;
+  earlier.how_far = earlier_step::kind::unfinished;
+  const auto outcome = text_of(journaled, "outcome");
+  if (outcome.empty()) return earlier;
+  earlier.how_far = earlier_step::kind::finished;
+  earlier.result.outcome = outcome == to_string(step_outcome::done) ? step_outcome::done : step_outcome::failed;
+  earlier.result.detail = text_of(journaled, "detail");
+  earlier.result.duration = std::chrono::milliseconds(journaled.at("duration_ms").to_number<std::int64_t>());
+  return earlier;
 }
 
 std::optional<boost::json::object> optional_object(const postgres::rows& found) {
@@ -103,6 +118,26 @@ boost::asio::awaitable<bool> execution_repository::begin_rollback(postgres::conn
   auto arguments = postgres::make_params(self_, rollback_id);
   const auto found = co_await on.query("select singularity.begin_rollback($1, $2)", std::move(arguments));
   co_return found.single().get<bool>(0);
+}
+
+boost::asio::awaitable<earlier_step> execution_repository::begin_rollback_step(postgres::connection& on,
+                                                                               rollback_place at,
+                                                                               std::string name) const {
+  auto arguments = postgres::make_params(self_, at.rollback_id, at.place, name);
+  const auto found =
+      co_await on.query("select singularity.begin_rollback_step($1, $2, $3::int, $4)", std::move(arguments));
+  const auto journaled = optional_object(found);
+  earlier_step earlier;
+  if (journaled) earlier = earlier_in(*journaled);
+  co_return earlier;
+}
+
+boost::asio::awaitable<void> execution_repository::finish_rollback_step(postgres::connection& on, rollback_place at,
+                                                                        step_result result) const {
+  const auto detail = base::storable(result.detail);
+  auto arguments = postgres::make_params(self_, at.rollback_id, at.place, to_string(result.outcome), detail,
+                                         result.duration.count());
+  co_await on.query("select singularity.finish_rollback_step($1, $2, $3::int, $4, $5, $6)", std::move(arguments));
 }
 
 boost::asio::awaitable<void> execution_repository::postpone_rollback(postgres::connection& on, std::string rollback_id,

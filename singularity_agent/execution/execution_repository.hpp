@@ -12,6 +12,7 @@
 #include "common/base/ids.hpp"
 #include "common/messages/rollback_trigger.hpp"
 #include "common/postgres/connection.hpp"
+#include "singularity_agent/execution/rollback_steps.hpp"
 #include "singularity_agent/metrics/sample_repository.hpp"
 
 namespace fleet::agent::execution {
@@ -57,6 +58,11 @@ struct finished_rollback {
   metrics::measurement after;
 };
 
+struct rollback_place {
+  std::string rollback_id;
+  int place = 0;  ///< of a step in the plan
+};
+
 enum class rollback_request { requested, repeated, unknown, nothing_applied, ended };
 
 /// All throw `postgres::sql_error`. The object must outlive its calls.
@@ -81,6 +87,10 @@ class execution_repository {
   boost::asio::awaitable<std::optional<boost::json::object>> next_rollback(postgres::connection& on) const;
   /// False: nothing is left to take back.
   boost::asio::awaitable<bool> begin_rollback(postgres::connection& on, std::string rollback_id) const;
+  boost::asio::awaitable<earlier_step> begin_rollback_step(postgres::connection& on, rollback_place at,
+                                                           std::string name) const;
+  boost::asio::awaitable<void> finish_rollback_step(postgres::connection& on, rollback_place at,
+                                                    step_result result) const;
   boost::asio::awaitable<void> postpone_rollback(postgres::connection& on, std::string rollback_id,
                                                  std::chrono::milliseconds delay, boost::json::array steps) const;
   boost::asio::awaitable<void> finish_rollback(postgres::connection& on, finished_rollback what) const;

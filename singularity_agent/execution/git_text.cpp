@@ -100,7 +100,8 @@ std::vector<std::string> parse_unmerged(std::string_view output) {
 
 std::string list_some(const std::vector<std::string>& names, std::size_t most) {
   std::vector<std::string> shown;
-  for (std::size_t i = 0; i < names.size() && i < most; ++i) shown.push_back(base::abbreviate(names[i], 200));
+  for (std::size_t i = 0; i < names.size() && i < most; ++i)
+    shown.push_back(base::printable(base::storable(base::abbreviate(names[i], 200))));
   auto text = fmt::format("{}", fmt::join(shown, ", "));
   if (names.size() > most) text += fmt::format(" and {} more", names.size() - most);
   return text;

@@ -42,7 +42,7 @@ std::vector<std::string> parse_unmerged(std::string_view output);
 /// The records of NUL-separated output.
 std::vector<std::string> split_nul(std::string_view output);
 std::string join_nul(const std::vector<std::string>& items);
-/// "a, b, c and 7 more".
+/// "a, b, c and 7 more". To be read and stored, whatever bytes the names are of.
 std::string list_some(const std::vector<std::string>& names, std::size_t most = 5);
 
 struct trailer {

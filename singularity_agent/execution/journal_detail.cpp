@@ -31,7 +31,7 @@ boost::json::object detail_of(const applied_change& applied) {
   detail["base_commit"] = applied.base_commit;
   detail["commit"] = applied.commit;
   boost::json::array paths;
-  for (const auto& path : applied.paths) paths.emplace_back(path);
+  for (const auto& path : applied.paths) paths.emplace_back(base::storable(path));
   detail["paths"] = std::move(paths);
   detail["diffstat"] = applied.diffstat;
   detail["already_applied"] = applied.already_applied;
@@ -54,7 +54,7 @@ applied_change applied_from(const boost::json::object& detail) {
 boost::json::object error_detail(const base::error& error) {
   boost::json::object detail;
   detail["kind"] = base::to_string(error.kind);
-  detail["failure"] = error.message;
+  detail["failure"] = base::storable(error.message);
   return detail;
 }
 
@@ -90,7 +90,7 @@ boost::json::array steps_detail(const std::vector<step_result>& steps) {
     boost::json::object one;
     one["name"] = step.name;
     one["outcome"] = to_string(step.outcome);
-    one["detail"] = step.detail;
+    one["detail"] = base::storable(step.detail);
     one["duration_ms"] = step.duration.count();
     all.push_back(std::move(one));
   }

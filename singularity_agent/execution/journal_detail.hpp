@@ -1,4 +1,5 @@
-// What the journal of an execution says of a step, as JSON, and read back. Pure.
+// What the journal of an execution says of a step, as JSON, and read back. Pure. Names of files have any bytes, and a
+// journal that cannot be written would have the step done again for ever: what is not UTF-8 becomes "?" here.
 #pragma once
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>

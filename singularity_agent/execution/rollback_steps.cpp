@@ -18,6 +18,13 @@ bool is_revert(const planned_step& step) {
   return step.action == step_action::revert;
 }
 
+step_result in_doubt() {
+  step_result done;
+  done.outcome = step_outcome::done;
+  done.detail = "in doubt: the agent ended while it ran; it is not run again";
+  return done;
+}
+
 boost::asio::awaitable<step_result> run_revert(executor& by, base::proposal_id proposal) {
   step_result done;
   auto reverted = co_await by.revert(std::move(proposal));
@@ -43,11 +50,35 @@ boost::asio::awaitable<step_result> run_step_command(planned_step step, rollback
   spec.timeout = context.command_timeout;
   auto ended = co_await try_run(std::move(spec));
   step_result done;
+  // What restarts the agent is one of its processes, and ends with it.
+  if (ended && ended->signal != 0 && !ended->timed_out && context.stopping()) co_return in_doubt();
   done.outcome = ended && ended->ok() ? step_outcome::done : step_outcome::failed;
   if (!ended)
     done.detail = ended.error().message;
   else
     done.detail = ended->ok() ? base::tail_of(ended->standard_output, 1000) : ended->failure();
+  co_return done;
+}
+
+boost::asio::awaitable<step_result> run_step(executor& by, planned_step step, int place, rollback_context context) {
+  const auto start = std::chrono::steady_clock::now();
+  const bool revert = is_revert(step);
+  if (context.journal != nullptr) {
+    auto earlier = co_await context.journal->begin(place, step.name);
+    if (!revert && earlier.how_far == earlier_step::kind::finished) co_return std::move(earlier.result);
+    if (!revert && earlier.how_far == earlier_step::kind::unfinished) {
+      auto doubtful = in_doubt();
+      co_await context.journal->finish(place, doubtful);
+      co_return doubtful;
+    }
+  }
+  step_result done;
+  if (revert)
+    done = co_await run_revert(by, context.proposal);
+  else
+    done = co_await run_step_command(std::move(step), context);
+  done.duration = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - start);
+  if (context.journal != nullptr) co_await context.journal->finish(place, done);
   co_return done;
 }
 
@@ -104,21 +135,31 @@ bool all_done(const std::vector<step_result>& results) {
                       [](const step_result& r) { return r.outcome == step_outcome::failed; });
 }
 
+std::string summary_of(const std::vector<step_result>& results) {
+  const bool back = reverted(results);
+  if (back && all_done(results)) return "reverted and verified";
+  std::string failed;
+  for (const auto& step : results) {
+    if (step.outcome != step_outcome::failed) continue;
+    std::string_view why = step.detail;
+    if (why.starts_with(step.name + ": ")) why.remove_prefix(step.name.size() + 2);
+    failed += fmt::format("{}step {} failed: {}", failed.empty() ? "" : "; ", step.name, why);
+  }
+  return (back ? "reverted, but " : "not reverted: ") + failed;
+}
+
 boost::asio::awaitable<std::vector<step_result>> run_rollback(executor& by, std::vector<planned_step> steps,
                                                               rollback_context context) {
   std::vector<step_result> results;
   bool revert_failed = false;
   for (const auto& step : steps) {
     context.before_step();
-    const auto start = std::chrono::steady_clock::now();
     step_result done;
     if (revert_failed) {
       done.detail = "the change could not be taken back";
-    } else if (is_revert(step)) {
-      done = co_await run_revert(by, context.proposal);
-      revert_failed = done.outcome == step_outcome::failed;
-    } else if (step.action == step_action::command) {
-      done = co_await run_step_command(step, context);
+    } else if (step.action != step_action::skip) {
+      done = co_await run_step(by, step, static_cast<int>(results.size()), context);
+      revert_failed = is_revert(step) && done.outcome == step_outcome::failed;
     } else {
       const bool repeated =
           std::find(built_in_reverts.begin(), built_in_reverts.end(), step.name) != built_in_reverts.end();
@@ -126,7 +167,6 @@ boost::asio::awaitable<std::vector<step_result>> run_rollback(executor& by, std:
                              : fmt::format("no command is configured: executor.step.{}", step.name);
     }
     done.name = step.name;
-    done.duration = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - start);
     results.push_back(std::move(done));
   }
   co_return results;

@@ -42,10 +42,27 @@ constexpr std::size_t max_rollback_steps = 64;
 std::vector<planned_step> plan_rollback(const std::vector<std::string>& names, const step_commands& commands);
 
 /// Whether the change was taken back: the revert is done. A later step that failed (a cache that could not be cleared)
-/// is reported, and does not undo that.
+/// does not undo that; the rollback has failed all the same.
 bool reverted(const std::vector<step_result>& results);
 /// Every step is done or skipped.
 bool all_done(const std::vector<step_result>& results);
+/// In a sentence, whether the change was taken back, and which steps failed with what.
+std::string summary_of(const std::vector<step_result>& results);
+
+/// What an earlier run of the agent did of a step.
+struct earlier_step {
+  enum class kind { none, unfinished, finished };
+  kind how_far = kind::none;
+  step_result result = {};  ///< of a finished one
+};
+
+/// Where steps are written down before and after they run; `place` is theirs in the plan.
+class step_journal {
+ public:
+  virtual ~step_journal() = default;
+  virtual boost::asio::awaitable<earlier_step> begin(int place, std::string name) = 0;
+  virtual boost::asio::awaitable<void> finish(int place, step_result result) = 0;
+};
 
 struct rollback_context {
   base::proposal_id proposal;
@@ -54,11 +71,16 @@ struct rollback_context {
   std::string working_directory;  ///< of the commands; empty: the agent's own
   std::chrono::milliseconds command_timeout{60'000};
   std::function<void()> before_step = [] {};
+  std::function<bool()> stopping = [] { return false; };  ///< the agent is told to stop
+  step_journal* journal = nullptr;                        ///< null: nothing is written down
 };
 
 /// Runs the steps in order. When the revert fails the steps after it are skipped (restarting on the bad change helps
 /// nobody); when a command fails the rest still runs. A command gets PROPOSAL_ID, INSTANCE_ID, REASON, STEP and
-/// ACTION=rollback in its environment. `by` outlives the call.
+/// ACTION=rollback in its environment. One that the journal has is not run again: an earlier run finished it, or ended
+/// in the middle of it, maybe by its doing (a restart of the agent); that one is done, in doubt, and so is one that a
+/// signal ended while the agent was told to stop. A revert is asked for again: it finds itself done. `by` outlives the
+/// call.
 boost::asio::awaitable<std::vector<step_result>> run_rollback(executor& by, std::vector<planned_step> steps,
                                                               rollback_context context);
 

@@ -1,5 +1,6 @@
 #include "singularity_agent/execution/rollback_worker.hpp"
 
+#include "common/base/text.hpp"
 #include "common/messages/trace.hpp"
 #include "singularity_agent/database.hpp"
 #include "singularity_agent/execution/journal_detail.hpp"
@@ -29,8 +30,33 @@ step_result revert_result(step_outcome outcome, std::string detail) {
 
 }  // namespace
 
+/// One rollback's steps in the database.
+class rollback_worker::journal final : public step_journal {
+ public:
+  journal(rollback_worker& of, std::string rollback_id) : of_(of), rollback_id_(std::move(rollback_id)) {}
+
+  boost::asio::awaitable<earlier_step> begin(int place, std::string name) override {
+    auto step = at(place);
+    auto connection = co_await of_.connections_.acquire(connection_wait);
+    auto earlier = co_await of_.repository_.begin_rollback_step(*connection, std::move(step), std::move(name));
+    co_return earlier;
+  }
+  boost::asio::awaitable<void> finish(int place, step_result result) override {
+    auto step = at(place);
+    auto connection = co_await of_.connections_.acquire(connection_wait);
+    co_await of_.repository_.finish_rollback_step(*connection, std::move(step), std::move(result));
+  }
+
+ private:
+  rollback_place at(int place) const { return {rollback_id_, place}; }
+
+  rollback_worker& of_;
+  std::string rollback_id_;
+};
+
 /// One rollback as it goes on.
 struct rollback_worker::work {
+  async::stop_token stop;
   std::string rollback_id;
   base::proposal_id proposal;
   std::string agent_type;
@@ -75,6 +101,7 @@ boost::asio::awaitable<bool> rollback_worker::roll_back_next(async::stop_token s
   }
   if (!next) co_return false;
   work on;
+  on.stop = stop;
   on.rollback_id = text_of(*next, "rollback_id");
   on.proposal = base::proposal_id(text_of(*next, "proposal_id"));
   on.reason = text_of(*next, "reason");
@@ -117,7 +144,7 @@ boost::asio::awaitable<rollback_worker::reversal> rollback_worker::reverse(work&
     co_return reversal::nothing_applied;
   }
   on.steps.push_back(revert_result(step_outcome::failed, error.message));
-  on.detail = error.message;
+  on.detail = "not reverted: " + error.message;
   co_return options_.retries.again_after(error, on.attempts) ? reversal::postponed : reversal::failed;
 }
 
@@ -129,6 +156,9 @@ boost::asio::awaitable<void> rollback_worker::run_steps(work& on) {
   context.working_directory = options_.working_directory;
   context.command_timeout = options_.command_timeout;
   context.before_step = turned_;
+  context.stopping = [stop = on.stop] { return stop.soft_requested(); };
+  journal written(*this, on.rollback_id);
+  context.journal = &written;
   auto planned = plan_rollback(strategy_steps(on.trigger), options_.commands);
   on.steps = co_await run_rollback(executor_, std::move(planned), std::move(context));
   turned_();
@@ -140,8 +170,8 @@ boost::asio::awaitable<void> rollback_worker::run_steps(work& on) {
   verify_step.detail = why;
   if (verified) verify_step.duration = verified->duration;
   on.steps.push_back(std::move(verify_step));
-  on.completed = reverted(on.steps) && why.empty();
-  on.detail = on.completed ? "reverted and verified" : why.empty() ? "the revert failed" : why;
+  on.completed = reverted(on.steps) && all_done(on.steps);
+  on.detail = summary_of(on.steps);
 }
 
 boost::asio::awaitable<void> rollback_worker::postpone(work& on) {
@@ -156,9 +186,9 @@ boost::asio::awaitable<void> rollback_worker::finish(work& on) {
   finished_rollback what;
   what.rollback_id = on.rollback_id;
   what.completed = on.completed;
-  what.detail = on.detail;
+  what.detail = base::storable(on.detail);
   what.steps = steps_detail(on.steps);
-  what.after = co_await measure_.measure(on.agent_type);
+  what.after = co_await measure_.measure(on.agent_type, options_.measure_wait);
   {
     // One statement is one transaction: state, history, the rollback's record and the sample for the Guardian.
     auto connection = co_await connections_.acquire(connection_wait);

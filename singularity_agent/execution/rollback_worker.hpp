@@ -1,4 +1,5 @@
-// Takes changes back: what a rollback_trigger asked for, step by step, found again after a crash.
+// Takes changes back: what a rollback_trigger asked for, step by step, found again after a crash. Each step of the
+// strategy is written down before and after it is run.
 #pragma once
 #include <boost/asio/awaitable.hpp>
 #include <chrono>
@@ -23,6 +24,7 @@ struct rollback_options {
   std::string working_directory;
   std::chrono::milliseconds command_timeout{60'000};
   retry_rule retries{};
+  std::chrono::milliseconds measure_wait{5'000};  ///< for another measurement, before the end is told without metrics
 };
 
 /// For the loop's thread; everything passed by reference must outlive it.
@@ -39,6 +41,7 @@ class rollback_worker {
 
  private:
   struct work;
+  class journal;
   enum class reversal { done, nothing_applied, failed, postponed };
   boost::asio::awaitable<reversal> reverse(work& on);
   boost::asio::awaitable<void> run_steps(work& on);

@@ -3,12 +3,6 @@
 #include "singularity_agent/database.hpp"
 
 namespace fleet::agent::metrics {
-namespace {
-
-constexpr std::chrono::seconds turn_wait{60};
-
-}  // namespace
-
 measurer::measurer(boost::asio::any_io_executor executor, sampler& from, postgres::pool& connections,
                    const sample_repository& samples, telemetry::logger log, std::chrono::milliseconds interval)
     : sampler_(from),
@@ -18,7 +12,7 @@ measurer::measurer(boost::asio::any_io_executor executor, sampler& from, postgre
       interval_(interval),
       lock_(std::move(executor)) {}
 
-boost::asio::awaitable<boost::json::object> measurer::measure() {
+boost::asio::awaitable<boost::json::object> measurer::measure(std::chrono::milliseconds turn_wait) {
   boost::json::object measured;
   const auto turn = co_await lock_.acquire(execution::lane::usual, turn_wait);
   if (!turn) {
@@ -34,10 +28,16 @@ boost::asio::awaitable<boost::json::object> measurer::measure() {
   co_return measured;
 }
 
-boost::asio::awaitable<measurement> measurer::measure(std::string agent_type) {
-  auto measured = co_await measure();
-  auto connection = co_await connections_.acquire(connection_wait);
-  const auto told = co_await samples_.told(*connection, std::move(agent_type), interval_ * 3);
+boost::asio::awaitable<measurement> measurer::measure(std::string agent_type, std::chrono::milliseconds turn_wait) {
+  auto measured = co_await measure(turn_wait);
+  measurement told;
+  try {
+    auto connection = co_await connections_.acquire(connection_wait);
+    told = co_await samples_.told(*connection, std::move(agent_type), interval_ * 3);
+  } catch (const base::failure& failed) {
+    // Whoever measures has done something that must be told, and would do it again.
+    log_.warning("sample_failed", failed.what());
+  }
   co_return merged(std::move(measured), told);
 }
 

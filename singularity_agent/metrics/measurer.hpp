@@ -20,10 +20,13 @@ class measurer {
   measurer(boost::asio::any_io_executor executor, sampler& from, postgres::pool& connections,
            const sample_repository& samples, telemetry::logger log, std::chrono::milliseconds interval);
 
+  /// How long a measurement waits for the one before it.
+  static constexpr std::chrono::milliseconds usual_wait{60'000};
+
   /// What the samplers say; empty where they fail (logged): a change is not failed for want of metrics.
-  boost::asio::awaitable<boost::json::object> measure();
-  /// The same, with what agents of the type told within the last three intervals.
-  boost::asio::awaitable<measurement> measure(std::string agent_type);
+  boost::asio::awaitable<boost::json::object> measure(std::chrono::milliseconds turn_wait = usual_wait);
+  /// The same, with what agents of the type told within the last three intervals, where the database says it.
+  boost::asio::awaitable<measurement> measure(std::string agent_type, std::chrono::milliseconds turn_wait = usual_wait);
 
  private:
   sampler& sampler_;

@@ -27,6 +27,7 @@ boost::asio::awaitable<std::vector<due_watch>> sample_repository::due_watches(po
     one.proposal = row.get<base::proposal_id>("proposal_id");
     one.agent_type = row.get<std::string>("agent_type");
     one.told = measurement_in(row);
+    one.told_at = row.get<std::optional<std::string>>("told_at");
     due.push_back(std::move(one));
   }
   co_return due;
@@ -41,11 +42,11 @@ boost::asio::awaitable<std::optional<std::chrono::milliseconds>> sample_reposito
   co_return std::chrono::milliseconds(*wait);
 }
 
-boost::asio::awaitable<bool> sample_repository::record_watch(postgres::connection& on, base::proposal_id proposal,
-                                                             measurement what,
+boost::asio::awaitable<bool> sample_repository::record_watch(postgres::connection& on, due_watch of, measurement what,
                                                              std::chrono::milliseconds interval) const {
-  auto arguments = postgres::make_params(self_, proposal, what.metrics, interval.count(), what.told_traceparent);
-  const auto found = co_await on.query("select singularity.record_watch($1, $2, $3, $4, $5)", std::move(arguments));
+  auto arguments =
+      postgres::make_params(self_, of.proposal, what.metrics, interval.count(), what.told_traceparent, of.told_at);
+  const auto found = co_await on.query("select singularity.record_watch($1, $2, $3, $4, $5, $6)", std::move(arguments));
   co_return found.single().get<bool>(0);
 }
 

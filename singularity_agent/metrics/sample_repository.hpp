@@ -22,7 +22,8 @@ struct measurement {
 struct due_watch {
   base::proposal_id proposal;
   std::string agent_type;
-  measurement told;  ///< what agents of the type told since the change was applied
+  measurement told;                    ///< what agents of the type told since its last sample
+  std::optional<std::string> told_at;  ///< when; for `record_watch`
 };
 
 struct recorded_sample {
@@ -43,7 +44,8 @@ class sample_repository {
   boost::asio::awaitable<std::vector<due_watch>> due_watches(postgres::connection& on, int max) const;
   /// Until something of the above is due; nothing where nothing is watched.
   boost::asio::awaitable<std::optional<std::chrono::milliseconds>> next_watch(postgres::connection& on) const;
-  boost::asio::awaitable<bool> record_watch(postgres::connection& on, base::proposal_id proposal, measurement what,
+  /// `what` is measured, with what `of` has told, which is in no later sample then.
+  boost::asio::awaitable<bool> record_watch(postgres::connection& on, due_watch of, measurement what,
                                             std::chrono::milliseconds interval) const;
   boost::asio::awaitable<void> record(postgres::connection& on, recorded_sample what) const;
   /// "recorded", "unknown", or the state in which no metrics are expected.

@@ -56,7 +56,7 @@ boost::asio::awaitable<std::size_t> watch::round() {
     auto connection = co_await connections_.acquire(connection_wait);
     for (const auto& one : due) {
       auto metrics = merged(measured, one.told);
-      co_await samples_.record_watch(*connection, one.proposal, std::move(metrics), interval_);
+      co_await samples_.record_watch(*connection, one, std::move(metrics), interval_);
     }
   }
   wake_.samples.notify();

@@ -49,6 +49,11 @@ std::vector<queue_place> ranked(const std::vector<pending_proposal>& pending, co
 
 }  // namespace
 
+struct proposal_queue::refused_proposal {
+  base::proposal_id id;
+  base::error why;
+};
+
 proposal_queue::proposal_queue(postgres::pool& connections, producers& send, wake_ups& wake, telemetry::logger log,
                                proposals_settings settings, preview_of preview)
     : connections_(connections),
@@ -87,12 +92,39 @@ boost::asio::awaitable<std::size_t> proposal_queue::send_best() {
   }
   if (places.empty()) co_return 0;
   const auto known = co_await look_at(places);
-  const auto work = [&](postgres::transaction& in) -> boost::asio::awaitable<void> {
-    for (const auto& place : places) co_await send_one(in, place, known);
-  };
-  co_await transact(connections_, work);
+  auto refused = co_await send_all(places, known);
+  if (refused) co_await refuse(std::move(*refused));
   wake_.step_taken();
-  co_return places.size();
+  const std::size_t settled = refused ? 1 : places.size();
+  co_return settled;
+}
+
+/// All, or the first of them that can never be sent: its error leaves the transaction nothing but to be rolled back.
+boost::asio::awaitable<std::optional<proposal_queue::refused_proposal>> proposal_queue::send_all(
+    std::vector<queue_place> places, const previews& known) {
+  std::optional<refused_proposal> refused;
+  const auto work = [&](postgres::transaction& in) -> boost::asio::awaitable<void> {
+    for (const auto& place : places) {
+      const auto sent = co_await send_one(in, place, known);
+      if (sent) continue;
+      if (sent.error().kind == base::error_kind::invalid_input)
+        refused = refused_proposal{base::proposal_id(place.proposal_id), sent.error()};
+      throw base::failure(sent.error());
+    }
+  };
+  try {
+    co_await transact(connections_, work);
+  } catch (const base::failure&) {
+    if (!refused) throw;
+  }
+  co_return refused;
+}
+
+boost::asio::awaitable<void> proposal_queue::refuse(refused_proposal what) {
+  log_.warning("proposal_refused", what.why.message, {{"proposal_id", what.id}});
+  auto connection = co_await connections_.acquire(connection_wait);
+  auto why = "it cannot be sent: " + what.why.message;
+  co_await repository_.refuse(*connection, std::move(what.id), std::move(why));
 }
 
 boost::asio::awaitable<std::vector<queue_place>> proposal_queue::best(postgres::connection& on) {
@@ -125,18 +157,22 @@ boost::asio::awaitable<proposal_queue::previews> proposal_queue::look_at(std::ve
   co_return known;
 }
 
-boost::asio::awaitable<void> proposal_queue::send_one(postgres::transaction& in, queue_place place,
-                                                      const previews& known) {
+boost::asio::awaitable<base::result<void>> proposal_queue::send_one(postgres::transaction& in, queue_place place,
+                                                                    const previews& known) {
   const base::proposal_id id(place.proposal_id);
   auto stored = co_await repository_.find(in.on(), id);
-  if (!stored) co_return;
+  if (!stored) co_return base::result<void>();
   sent_proposal sent;
   sent.id = id;
   sent.priority = to_decimal(place.priority);
-  auto message = value_or_throw(message_of(std::move(*stored), sent.priority));
-  if (const auto shown = known.find(place.proposal_id); shown != known.end()) message.preview = shown->second;
-  sent.message = value_or_throw(co_await send_.propose_for_consensus(in, std::move(message)));
+  auto message = message_of(std::move(*stored), sent.priority);
+  if (!message) co_return message.error();
+  if (const auto shown = known.find(place.proposal_id); shown != known.end()) message->preview = shown->second;
+  const auto published = co_await send_.propose_for_consensus(in, std::move(*message));
+  if (!published) co_return published.error();
+  sent.message = *published;
   co_await repository_.mark_sent(in.on(), std::move(sent));
+  co_return base::result<void>();
 }
 
 }  // namespace fleet::agent::proposals

@@ -39,7 +39,8 @@ class proposal_queue {
   /// at each turn of its loop. Supervise it.
   boost::asio::awaitable<void> dispatch(async::stop_token stop, std::function<void()> turned = {});
 
-  /// One round of the above; returns how many were sent.
+  /// One round of the above; returns how many were sent. One whose message is refused for good ends here, with the
+  /// reason, and nothing else is sent in that round; it counts as one.
   boost::asio::awaitable<std::size_t> send_best();
 
   const proposal_repository& repository() const { return repository_; }
@@ -48,7 +49,12 @@ class proposal_queue {
   using previews = std::map<std::string, boost::json::object>;
   boost::asio::awaitable<std::vector<queue_place>> best(postgres::connection& on);
   boost::asio::awaitable<previews> look_at(std::vector<queue_place> places);
-  boost::asio::awaitable<void> send_one(postgres::transaction& in, queue_place place, const previews& known);
+  struct refused_proposal;
+  boost::asio::awaitable<std::optional<refused_proposal>> send_all(std::vector<queue_place> places,
+                                                                   const previews& known);
+  boost::asio::awaitable<base::result<void>> send_one(postgres::transaction& in, queue_place place,
+                                                      const previews& known);
+  boost::asio::awaitable<void> refuse(refused_proposal what);
 
   postgres::pool& connections_;
   producers& send_;

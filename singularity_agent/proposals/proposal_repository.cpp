@@ -86,6 +86,13 @@ boost::asio::awaitable<void> proposal_repository::mark_sent(postgres::connection
   co_await on.query("select singularity.mark_sent($1, $2, $3, $4)", std::move(arguments));
 }
 
+boost::asio::awaitable<bool> proposal_repository::refuse(postgres::connection& on, base::proposal_id id,
+                                                         std::string why) const {
+  auto arguments = postgres::make_params(self_, id, why);
+  const auto found = co_await on.query("select singularity.refuse_proposal($1, $2, $3)", std::move(arguments));
+  co_return found.single().get<bool>(0);
+}
+
 boost::asio::awaitable<decision_outcome> proposal_repository::record_decision(postgres::connection& on,
                                                                               base::proposal_id id,
                                                                               boost::json::object decision) const {

@@ -70,6 +70,8 @@ class proposal_repository {
   /// With its change, profile and metadata.
   boost::asio::awaitable<std::optional<boost::json::object>> find(postgres::connection& on, base::proposal_id id) const;
   boost::asio::awaitable<void> mark_sent(postgres::connection& on, sent_proposal what) const;
+  /// For good: it is never sent. False: it does not wait any more.
+  boost::asio::awaitable<bool> refuse(postgres::connection& on, base::proposal_id id, std::string why) const;
   boost::asio::awaitable<decision_outcome> record_decision(postgres::connection& on, base::proposal_id id,
                                                            boost::json::object decision) const;
   /// Summaries, newest first.

@@ -49,7 +49,7 @@ bool is_allowed(proposal_state from, proposal_state to) {
   using enum proposal_state;
   switch (from) {
     case pending:
-      return to == sent_for_consensus;
+      return to == sent_for_consensus || to == consensus_failed;
     case sent_for_consensus:
       return to == consensus_reached || to == consensus_failed;
     case consensus_reached:

@@ -3,6 +3,7 @@
 //   pending → sent_for_consensus → consensus_reached → executing → applied
 //                                ↘ consensus_failed             ↘ failed
 //   executing | applied → rolled_back | rollback_failed
+//   pending → consensus_failed: the queue refuses its message for good
 #pragma once
 #include <array>
 #include <string_view>

@@ -33,6 +33,7 @@ create table singularity.proposal (
   metrics_after  jsonb check (jsonb_typeof(metrics_after) = 'object'),
   watch_until    timestamptz,     -- end of the observation window
   next_sample_at timestamptz,     -- null: not watched (any more)
+  told_at        timestamptz,     -- of the latest agent_metrics that went into one of its samples
   ended_at       timestamptz);    -- no step is expected any more: a final state, or applied and watched to the end
 create index on singularity.proposal (instance_id, status, submitted_at);  -- pending to rank, waiting to execute, lists
 create index on singularity.proposal (instance_id, submitted_at desc, proposal_id desc);  -- pages of all states
@@ -100,6 +101,21 @@ create table singularity.rollback (
   check ((finished_at is null) = (state in ('requested', 'running'))));
 create index on singularity.rollback (instance_id, next_attempt_at) where finished_at is null;  -- what is to be done
 
+-- The journal of a rollback: the steps that were run, by their place in the plan.
+create table singularity.rollback_step (
+  rollback_id text not null references singularity.rollback,
+  instance_id text not null,
+  place       int not null,
+  name        text not null,
+  attempts    int not null default 1,
+  started_at  timestamptz not null default clock_timestamp(),
+  finished_at timestamptz,
+  outcome     text check (outcome in ('done', 'failed')),
+  detail      text,
+  duration_ms bigint,
+  primary key (rollback_id, place),
+  check ((finished_at is null) = (outcome is null)));
+
 -- Metrics on their way to the Guardian: kept here first, so that publishing them never fails what they are about.
 create table singularity.sample (
   sample_id      bigint generated always as identity primary key,
@@ -120,7 +136,7 @@ create index on singularity.sample (instance_id, sample_id) where message_id is 
 -- A row for each proposal with samples, locked by who takes one.
 create table singularity.sample_turn (proposal_id text primary key references singularity.proposal);
 
--- The latest metrics that agents of a type told; they go out with the samples of that type's watched changes.
+-- The latest metrics that agents of a type told; they go out with the next sample of each of that type's watched changes.
 create table singularity.agent_metrics (
   instance_id text not null,
   agent_type  text not null check (length(agent_type) between 1 and 200),
@@ -156,7 +172,7 @@ create index on singularity.pattern (instance_id, pattern_type, success_rate des
 
 -- The only steps there are; the agent's states.cpp has the same table and a test compares the two.
 create function singularity.allowed_steps() returns table (from_state text, to_state text) language sql immutable as $$
-  values ('pending', 'sent_for_consensus'), ('sent_for_consensus', 'consensus_reached'),
+  values ('pending', 'sent_for_consensus'), ('pending', 'consensus_failed'), ('sent_for_consensus', 'consensus_reached'),
          ('sent_for_consensus', 'consensus_failed'), ('consensus_reached', 'executing'), ('executing', 'applied'),
          ('executing', 'failed'), ('executing', 'rolled_back'), ('executing', 'rollback_failed'),
          ('applied', 'rolled_back'), ('applied', 'rollback_failed')

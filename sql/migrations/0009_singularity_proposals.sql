@@ -89,6 +89,16 @@ begin
    where p.proposal_id = mark_sent.proposal_id;
 end $$;
 
+-- The queue refuses the proposal's message, and would at each sending: it ends here. False: it does not wait any more.
+create function singularity.refuse_proposal(instance_id text, proposal_id text, failure text) returns boolean
+language plpgsql as $$
+begin
+  perform quantumflow.check_instance(instance_id);
+  if not (select s.stepped from singularity.step(instance_id, proposal_id, 'consensus_failed', failure) s) then return false; end if;
+  update singularity.proposal p set failure = left(refuse_proposal.failure, 2000) where p.proposal_id = refuse_proposal.proposal_id;
+  return true;
+end $$;
+
 -- Writes a consensus_result down. Answers recorded, repeated (decided before), unsent, unknown.
 create function singularity.record_decision(instance_id text, proposal_id text, decision jsonb) returns text
 language plpgsql as $$
@@ -239,14 +249,15 @@ create function singularity.end_watch(instance_id text) returns text language sq
   returning p.proposal_id
 $$;
 
--- Changes whose next sample is due, with what their agents told in the meantime.
+-- Changes whose next sample is due, with what their agents told since the one before it. One report is one sample: in each later
+-- one it would count as another breach, or stand for an agent that died. What is told while the sample is taken is for the next.
 create function singularity.due_watches(instance_id text, max int)
-returns table (proposal_id text, agent_type text, told jsonb, traceparent text) language sql stable as $$
+returns table (proposal_id text, agent_type text, told jsonb, traceparent text, told_at timestamptz) language sql stable as $$
   select quantumflow.check_instance(instance_id);
-  select p.proposal_id, p.agent_type, coalesce(m.metrics, '{}'), m.traceparent
+  select p.proposal_id, p.agent_type, coalesce(m.metrics, '{}'), m.traceparent, m.told_at
     from singularity.proposal p
     left join singularity.agent_metrics m
-      on m.instance_id = p.instance_id and m.agent_type = p.agent_type and m.told_at >= p.applied_at
+      on m.instance_id = p.instance_id and m.agent_type = p.agent_type and m.told_at > coalesce(p.told_at, p.applied_at)
    where p.instance_id = due_watches.instance_id and p.next_sample_at <= clock_timestamp() and p.status = 'applied'
    order by p.next_sample_at limit due_watches.max
 $$;
@@ -260,12 +271,15 @@ create function singularity.next_watch_ms(instance_id text) returns bigint langu
   having count(*) > 0  -- greatest() ignores null: "nothing" would read as "now"
 $$;
 
+-- `told_at`: as due_watches gave it, where `metrics` has something told.
 create function singularity.record_watch(instance_id text, proposal_id text, metrics jsonb, interval_ms bigint,
-                                         told_traceparent text default null) returns boolean language plpgsql as $$
+                                         told_traceparent text default null, told_at timestamptz default null)
+returns boolean language plpgsql as $$
 begin
   perform quantumflow.check_instance(instance_id);
   update singularity.proposal p
-     set next_sample_at = clock_timestamp() + interval_ms * interval '1 millisecond', metrics_after = metrics
+     set next_sample_at = clock_timestamp() + interval_ms * interval '1 millisecond', metrics_after = metrics,
+         told_at = coalesce(record_watch.told_at, p.told_at)
    where p.instance_id = record_watch.instance_id and p.proposal_id = record_watch.proposal_id
      and p.status = 'applied' and p.next_sample_at is not null;
   if not found then return false; end if;
@@ -397,6 +411,35 @@ begin
   end if;
   return true;
 end $$;
+
+-- Writes down that a step is about to be run. Null: for the first time; otherwise {outcome, detail, duration_ms} of an earlier run
+-- of the agent, without them where that ended in the middle of it.
+create function singularity.begin_rollback_step(instance_id text, rollback_id text, place int, name text) returns jsonb
+language plpgsql as $$
+declare j singularity.rollback_step;
+begin
+  perform quantumflow.check_instance(instance_id);
+  update singularity.rollback_step e set attempts = e.attempts + 1
+   where e.instance_id = begin_rollback_step.instance_id and e.rollback_id = begin_rollback_step.rollback_id
+     and e.place = begin_rollback_step.place returning * into j;
+  if found then
+    return jsonb_strip_nulls(jsonb_build_object('outcome', j.outcome, 'detail', j.detail, 'duration_ms', j.duration_ms));
+  end if;
+  insert into singularity.rollback_step (rollback_id, instance_id, place, name)
+  select r.rollback_id, r.instance_id, begin_rollback_step.place, begin_rollback_step.name from singularity.rollback r
+   where r.instance_id = begin_rollback_step.instance_id and r.rollback_id = begin_rollback_step.rollback_id;
+  return null;
+end $$;
+
+create function singularity.finish_rollback_step(instance_id text, rollback_id text, place int, outcome text, detail text,
+                                                 duration_ms bigint) returns void language sql as $$
+  select quantumflow.check_instance(instance_id);
+  update singularity.rollback_step e
+     set finished_at = clock_timestamp(), outcome = finish_rollback_step.outcome, detail = finish_rollback_step.detail,
+         duration_ms = finish_rollback_step.duration_ms
+   where e.instance_id = finish_rollback_step.instance_id and e.rollback_id = finish_rollback_step.rollback_id
+     and e.place = finish_rollback_step.place
+$$;
 
 create function singularity.postpone_rollback(instance_id text, rollback_id text, delay_ms bigint, steps jsonb)
 returns void language sql as $$

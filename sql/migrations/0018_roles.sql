@@ -190,10 +190,11 @@ begin
       ('quantumflow', 'centralcloud',
        'retry_dlq_message purge_dlq trim_positions count_messages rotate segments move_laggards expire_instances'),
       ('singularity', 'singularity_agent',
-       'submit pending in_flight track_records find_proposal mark_sent record_decision next_execution begin_execution
+       'submit pending in_flight track_records find_proposal mark_sent refuse_proposal record_decision next_execution begin_execution
         begin_step finish_step finish_applied fail_execution record_sample end_watch due_watches next_watch_ms
         record_watch report_metrics tell_metrics told_metrics unreported_samples mark_reported mark_unreportable
-        request_rollback next_rollback begin_rollback postpone_rollback finish_rollback open_vote answer_vote
+        request_rollback next_rollback begin_rollback begin_rollback_step finish_rollback_step postpone_rollback finish_rollback
+        open_vote answer_vote
         mark_vote_cast waiting_votes next_vote fail_vote put_safety_profile safety_profiles put_pattern patterns
         steps_since accept_once trim_accepted claim_instance renew_claim release_claim'),
       ('singularity', 'singularity_agent, centralcloud, centralcloud_readonly', 'list_proposals story depths'),

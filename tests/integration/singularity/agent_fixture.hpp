@@ -57,6 +57,7 @@ class agent_fixture : public queue_fixture {
                                                               options);
     agent::execution::rollback_options rollback;
     rollback.working_directory = git.repo.string();
+    rollback.commands = step_commands;
     rollback.retries.first_pause = std::chrono::milliseconds(1);
     rollbacks = std::make_unique<agent::execution::rollback_worker>(pool, *executor, *flow, measure, executions, wake,
                                                                     events, log, rollback);
@@ -171,6 +172,7 @@ class agent_fixture : public queue_fixture {
   base::instance_id self{"agent-1"};
   git_fixture git;
   std::int64_t window_seconds = 600;
+  agent::execution::step_commands step_commands;
   telemetry::metrics registry;
   telemetry::logger log = telemetry::logger::none();
   telemetry::event_counter events{registry, log, telemetry::daemon_prefix::singularity};

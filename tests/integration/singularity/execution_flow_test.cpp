@@ -124,6 +124,43 @@ TEST_CASE("execution_flow: a change that does not fit is failed and nothing is t
   CHECK(with.git.head() == before);
 }
 
+TEST_CASE("execution_flow: a file whose name is not UTF-8 is named as well as can be, and blocks nothing") {
+  agent_fixture with("agent_flow_raw_name");
+  const auto raw = with.git.repo / "caf\xe9.txt";
+  test::write_file(raw, "one\n");
+  with.git.commit_all("a name of another time");
+  test::write_file(raw, "two\n");
+  with.approve("p1");
+  REQUIRE(with.execute());
+  CHECK(with.status("p1") == "failed");
+  CHECK(with.ask("select failure from singularity.proposal") == "apply: repository_dirty: not committed: caf?.txt");
+  CHECK(with.ask("select detail ->> 'failure' from singularity.execution_step where step = 'apply'") ==
+        "repository_dirty: not committed: caf?.txt");
+  test::write_file(raw, "one\n");
+  with.approve("p2");
+  REQUIRE(with.execute());
+  CHECK(with.status("p2") == "applied");
+}
+
+TEST_CASE("rollback_worker: a conflict with a file whose name is not UTF-8 is told, and ends the rollback") {
+  agent_fixture with("agent_rollback_raw_name");
+  const auto raw = with.git.repo / "caf\xe9.txt";
+  test::write_file(raw, "one\n");
+  with.git.commit_all("a name of another time");
+  with.approve("p1");
+  REQUIRE(with.execute());
+  // The change has the file, too, as far as the history says, and a later one builds on it.
+  test::write_file(raw, "two\n");
+  with.git.git("commit --quiet --amend --no-edit -a");
+  test::write_file(raw, "three\n");
+  with.git.commit_all("later");
+  with.handle(agent_fixture::trigger("p1"));
+  REQUIRE(with.roll_back());
+  CHECK(with.status("p1") == "rollback_failed");
+  CHECK_THAT(with.ask("select failure from singularity.proposal"), Catch::Contains("caf?.txt"));
+  CHECK_THAT(with.ask("select steps -> 0 ->> 'detail' from singularity.rollback"), Catch::Contains("caf?.txt"));
+}
+
 TEST_CASE("execution_flow: without a safety profile nothing is executed; the agent type's own will do") {
   agent_fixture with("agent_flow_profile");
   with.approve("p1", "two\\n", R"("safety_profile":{})");

@@ -42,7 +42,7 @@ TEST_CASE("intake: what was kept in an outage keeps its traceparent; one that is
   CHECK(sent("metrics_to_guardian_queue", "metrics_traceparent") == trace_b + " none");
   const auto of_proposal = with.psql("select traceparent from singularity.proposal where proposal_id = 'p1'");
   CHECK(sent("metrics_to_guardian_queue", "traceparent") == of_proposal + " " + of_proposal);
-  // What an agent told goes with the samples that are taken from then on, until it tells something else.
+  // What an agent told goes with the next sample.
   with.sample_watched();
   CHECK(sent("metrics_to_guardian_queue", "metrics_traceparent") == trace_b + " none " + trace_c);
   with.take(kind::agent_metrics, R"({"agent_type":"BugFixerAgent","metrics":{"queue_depth":4}})");

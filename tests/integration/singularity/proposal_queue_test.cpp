@@ -114,3 +114,39 @@ TEST_CASE("proposal_queue: a git that is slow holds up no proposal, only the pic
   CHECK(test::run(with.io, queue.send_best()) == 5);
   CHECK(looked == 2);
 }
+
+TEST_CASE("proposal_queue: a message has no more bytes than the submission was measured by") {
+  agent_fixture with("agent_measured");
+  std::string figures = "12.5";
+  for (int i = 1; i < 1'390'000; ++i) figures += ",12.5";
+  // As jsonb's text, "12.5, ", just below the 8 MiB of the queue.
+  with.submit(
+      agent_fixture::proposal("p1", "two\\n", R"("safety_profile":{},"metadata":{"figures":[)" + figures + "]}"));
+  with.submit(agent_fixture::proposal("p2"));
+  with.send_all();
+  CHECK(with.ask("select string_agg(status, ',') from singularity.proposal") ==
+        "sent_for_consensus,sent_for_consensus");
+}
+
+TEST_CASE("proposal_queue: one whose message is refused for good ends with the reason, and holds nobody up") {
+  agent_fixture with("agent_refused_message");
+  for (const auto* id : {"p1", "p2", "p3"}) with.submit(agent_fixture::proposal(id));
+  SECTION("by the queue") {
+    // Accepted when it was measured, and larger than the queue takes now.
+    with.psql(
+        "update singularity.proposal set metadata = jsonb_build_object('text', repeat('x', 9000000)) "
+        "where proposal_id = 'p2'");
+  }
+  SECTION("by the message's own rules") {
+    with.psql("update singularity.proposal set metadata = '{\"blast_radius\": -1}' where proposal_id = 'p2'");
+  }
+  while (test::run(with.io, with.queue->send_best()) > 0) {
+  }
+  CHECK(with.ask(sent_ids) == "p1,p3");
+  CHECK(with.status("p2") == "consensus_failed");
+  const auto failure = with.ask("select singularity.story('agent-1', 'p2') ->> 'failure'");
+  CHECK_THAT(failure, Catch::StartsWith("it cannot be sent: "));
+  CHECK(with.ask("select p ->> 'failure' from singularity.list_proposals('agent-1', 'consensus_failed', 9, null) p") ==
+        failure);
+  CHECK(with.ask("select cause from singularity.proposal_step where to_state = 'consensus_failed'") == failure);
+}

@@ -48,7 +48,56 @@ std::optional<std::size_t> round_between(agent_fixture& with, const std::string&
   return gave;
 }
 
+const std::string tell = "select singularity.tell_metrics('agent-1', 'BugFixerAgent', '{\"latency_p95_ms\": 9000}')";
+const std::string samples =
+    "select string_agg(proposal_id || coalesce(':' || (metrics_after ->> 'latency_p95_ms'), ''), ' ' order by "
+    "sample_id) "
+    "from singularity.sample where status = 'monitoring'";
+
 }  // namespace
+
+TEST_CASE("watch: what an agent told once is in one sample of each watched change, and in no later one") {
+  agent_fixture with("agent_watch_told");
+  for (const auto* id : {"p1", "p2"}) {
+    with.approve(id, std::string(id) + "\\n");
+    REQUIRE(with.execute());
+  }
+  const auto sample = [&](const std::string& of) {
+    with.psql(
+        "update singularity.proposal set next_sample_at = now() + interval '1 hour';"
+        "update singularity.proposal set next_sample_at = now() where proposal_id = '" +
+        of + "'");
+    REQUIRE(test::run(with.io, with.watch.round()) == 1);
+  };
+  with.psql(tell);
+  for (const auto* of : {"p1", "p1", "p2", "p1", "p2"}) sample(of);
+  CHECK(with.ask(samples) == "p1:9000 p1 p2:9000 p1 p2");
+  with.psql(tell);
+  for (const auto* of : {"p1", "p1", "p2"}) sample(of);
+  CHECK(with.ask(samples) == "p1:9000 p1 p2:9000 p1 p2 p1:9000 p1 p2:9000");
+}
+
+TEST_CASE("watch: what is told while a sample is taken is in the next one") {
+  agent_fixture with("agent_watch_told_late");
+  with.approve("p1");
+  REQUIRE(with.execute());
+  const auto due = [&] {
+    with.psql("update singularity.proposal set next_sample_at = now()");
+    return with.in_transaction([&](postgres::transaction& open) { return with.samples.due_watches(open.on(), 10); })
+        .at(0);
+  };
+  const auto record = [&](const agent::metrics::due_watch& of) {
+    return with.in_transaction([&](postgres::transaction& open) {
+      return with.samples.record_watch(open.on(), of, of.told, std::chrono::milliseconds(20));
+    });
+  };
+  const auto first = due();
+  with.psql(tell);
+  CHECK(record(first));
+  CHECK(record(due()));
+  CHECK(record(due()));
+  CHECK(with.ask(samples) == "p1 p1:9000 p1");
+}
 
 TEST_CASE("watch: it never holds one change while it waits for another, in whatever order others take them") {
   agent_fixture with("agent_watch_order");

@@ -115,3 +115,18 @@ TEST_CASE("json: numbers are written short, and read back as they were") {
   CHECK(parse_json_object(text)->at("tiny") == 1e-7);
   CHECK_THROWS_AS(write_json(boost::json::value(std::numeric_limits<double>::quiet_NaN())), std::invalid_argument);
 }
+
+TEST_CASE("json: a number is no longer than jsonb's text that it was read from") {
+  // As PostgreSQL prints jsonb: digits, however many, and never an exponent.
+  const auto* number =
+      GENERATE("12.5", "-0.5", "1.0", "0.0001", "0.000012345678901234567", "9007199254740993", "123456789012345680",
+               "18446744073709551615", "18446744073709551616", "-9223372036854775808", "-18446744073709560000",
+               "20000000000000000000", "123456789012345670000", "-999999999999999900000", "1000000000000000000000",
+               "1234567890123456700000", "340000000000000000000000000000000000000");
+  const auto read = parse_json_object("{\"n\":" + std::string(number) + "}");
+  REQUIRE(read.has_value());
+  const auto text = write_json(read->at("n"));
+  CAPTURE(number, text);
+  CHECK(text.size() <= std::string_view(number).size());
+  CHECK(parse_json_object("{\"n\":" + text + "}")->at("n").to_number<double>() == read->at("n").to_number<double>());
+}

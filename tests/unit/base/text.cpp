@@ -86,6 +86,13 @@ TEST_CASE("text: what could steer a terminal is shown as a question mark") {
   CHECK(printable("\xc2") == "\xc2");
 }
 
+TEST_CASE("text: what is stored is valid UTF-8 without zero bytes, and the rest as it was") {
+  CHECK(storable("plain,\n\t ä € 語") == "plain,\n\t ä € 語");
+  CHECK(storable(std::string_view("a\0b\xffü\xc3", 7)) == "a?b?ü?");
+  CHECK(storable("\xe2\x82") == "??");
+  CHECK(storable("").empty());
+}
+
 TEST_CASE("text: the tail of what a program said is text, whatever it said") {
   CHECK(tail_of("  all\nof it \n") == "all\nof it");
   CHECK(tail_of(std::string_view("a\0b\x1b\xff", 5)) == "a b ?");

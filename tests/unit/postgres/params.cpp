@@ -45,3 +45,10 @@ TEST_CASE("params: a zero byte is refused instead of cutting the value") {
   params made;
   CHECK_THROWS_AS(made.add(std::string("a\0b", 3)), fleet::base::failure);
 }
+
+TEST_CASE("params: JSON has short numbers, and one that JSON does not have is refused") {
+  const auto made = make_params(boost::json::object{{"n", 12.5}}, boost::json::array{2e19}, boost::json::value(1e-7));
+  CHECK(made.values() == std::vector<text>{"{\"n\":12.5}", "[20000000000000000000]", "1e-07"});
+  const boost::json::array endless{std::numeric_limits<double>::infinity()};
+  CHECK_THROWS_AS(make_params(endless), fleet::base::failure);
+}

@@ -56,6 +56,7 @@ TEST_CASE("git text: status and unmerged paths") {
                        "100644 cc 3\te\0"s) == std::vector<std::string>{"e", "f"});
   CHECK(list_some({"a", "b", "c"}, 2) == "a, b and 1 more");
   CHECK(list_some({"a", "b"}, 2) == "a, b");
+  CHECK(list_some({"caf\xe9\n.txt", "ü"}) == "caf??.txt, ü");
   CHECK(split_nul(join_nul({"a", "", "b"})) == std::vector<std::string>{"a", "", "b"});
 }
 

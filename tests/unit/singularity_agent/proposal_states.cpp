@@ -9,6 +9,7 @@ using namespace fleet::agent::proposals;
 
 TEST_CASE("proposal states: exactly the documented steps are allowed") {
   const std::set<std::pair<std::string, std::string>> documented{{"pending", "sent_for_consensus"},
+                                                                 {"pending", "consensus_failed"},
                                                                  {"sent_for_consensus", "consensus_reached"},
                                                                  {"sent_for_consensus", "consensus_failed"},
                                                                  {"consensus_reached", "executing"},
