@@ -109,26 +109,32 @@ boost::asio::awaitable<std::optional<started_rollback>> start_rollback(postgres:
   co_return started;
 }
 
-boost::asio::awaitable<std::optional<confirmed_change>> confirm_due_change(postgres::transaction& open) {
-  const auto answer = co_await open.query("select proposal_id, agent_type from centralcloud.confirm_due_change()");
+boost::asio::awaitable<std::optional<confirmed_change>> confirm_due_change(postgres::transaction& open,
+                                                                           timed_piece& piece) {
+  auto args = postgres::make_params(piece.skipped);
+  const auto answer =
+      co_await open.query("select proposal_id, agent_type from centralcloud.confirm_due_change($1)", std::move(args));
   if (answer.empty()) co_return std::nullopt;
   const auto row = answer.single();
   confirmed_change confirmed;
   confirmed.proposal = row.get<base::proposal_id>("proposal_id");
+  piece.in_hand = confirmed.proposal;
   confirmed.agent_type = row.get<std::string>("agent_type");
   co_return confirmed;
 }
 
 boost::asio::awaitable<std::optional<silent_change>> take_silent_change(postgres::transaction& open,
-                                                                        std::chrono::milliseconds silence) {
-  auto args = postgres::make_params(silence.count());
+                                                                        std::chrono::milliseconds silence,
+                                                                        timed_piece& piece) {
+  auto args = postgres::make_params(silence.count(), piece.skipped);
   const auto answer = co_await open.query(
-      "select proposal_id, change_type, auto_rollback, silent_ms from centralcloud.take_silent_change($1)",
+      "select proposal_id, change_type, auto_rollback, silent_ms from centralcloud.take_silent_change($1, $2)",
       std::move(args));
   if (answer.empty()) co_return std::nullopt;
   const auto row = answer.single();
   silent_change silent;
   silent.proposal = row.get<base::proposal_id>("proposal_id");
+  piece.in_hand = silent.proposal;
   silent.change_type = row.get<std::optional<std::string>>("change_type").value_or("");
   silent.auto_rollback = row.get<bool>("auto_rollback");
   silent.silent_for = std::chrono::milliseconds(row.get<std::int64_t>("silent_ms"));

@@ -12,6 +12,7 @@
 
 #include "centralcloud_daemon/guardian/rules.hpp"
 #include "centralcloud_daemon/guardian/strategy.hpp"
+#include "centralcloud_daemon/timed_piece.hpp"
 #include "common/base/ids.hpp"
 #include "common/messages/execution_metrics.hpp"
 #include "common/messages/rollback_trigger.hpp"
@@ -85,7 +86,8 @@ struct confirmed_change {
   std::string agent_type;
 };
 /// Confirms one change whose window is over; nothing where none is due.
-boost::asio::awaitable<std::optional<confirmed_change>> confirm_due_change(postgres::transaction& open);
+boost::asio::awaitable<std::optional<confirmed_change>> confirm_due_change(postgres::transaction& open,
+                                                                           timed_piece& piece);
 
 struct silent_change {
   base::proposal_id proposal;
@@ -95,7 +97,8 @@ struct silent_change {
 };
 /// One watched change without samples for that long, given out once a silence.
 boost::asio::awaitable<std::optional<silent_change>> take_silent_change(postgres::transaction& open,
-                                                                        std::chrono::milliseconds silence);
+                                                                        std::chrono::milliseconds silence,
+                                                                        timed_piece& piece);
 
 /// {metric: {low, high, rise}} of each confirmed change of the agent type, newest first.
 boost::asio::awaitable<std::vector<boost::json::object>> confirmed_measures(postgres::transaction& open,

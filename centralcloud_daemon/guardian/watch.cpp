@@ -129,8 +129,8 @@ boost::asio::awaitable<std::optional<std::string>> watch::trigger_rollback(postg
   co_return start.rollback_id;
 }
 
-boost::asio::awaitable<bool> watch::confirm_due(postgres::transaction& open) {
-  const auto confirmed = co_await confirm_due_change(open);
+boost::asio::awaitable<bool> watch::confirm_due(postgres::transaction& open, timed_piece& piece) {
+  const auto confirmed = co_await confirm_due_change(open, piece);
   if (!confirmed) co_return false;
   log_.info("change_confirmed", "the observation window ended without a rollback",
             {{"proposal_id", confirmed->proposal}, {"agent_type", confirmed->agent_type}});
@@ -164,8 +164,8 @@ boost::asio::awaitable<void> watch::learn(postgres::transaction& open, std::stri
   or_throw(co_await out_.send_safety_profile_update(open, std::move(update)));
 }
 
-boost::asio::awaitable<bool> watch::report_silence(postgres::transaction& open) {
-  const auto silent = co_await take_silent_change(open, settings_.silence());
+boost::asio::awaitable<bool> watch::report_silence(postgres::transaction& open, timed_piece& piece) {
+  const auto silent = co_await take_silent_change(open, settings_.silence(), piece);
   if (!silent) co_return false;
   alerts::change_alert missing{
       "metrics_missing", silent->proposal, "high",

@@ -44,9 +44,9 @@ class watch {
   boost::asio::awaitable<quantumflow::outcome> receive_sample(postgres::transaction& open,
                                                               messages::execution_metrics sample);
   /// Confirms one change whose window is over, and learns from it. False: none is due.
-  boost::asio::awaitable<bool> confirm_due(postgres::transaction& open);
+  boost::asio::awaitable<bool> confirm_due(postgres::transaction& open, timed_piece& piece);
   /// Tells of one watched change whose samples have stopped. False: there is none.
-  boost::asio::awaitable<bool> report_silence(postgres::transaction& open);
+  boost::asio::awaitable<bool> report_silence(postgres::transaction& open, timed_piece& piece);
 
   struct operator_request {
     base::proposal_id proposal;

@@ -135,7 +135,7 @@ begin
 end $$;
 
 -- Confirms one change whose window has ended without a rollback. No row: none is due, or others have them in hand.
-create function centralcloud.confirm_due_change()
+create function centralcloud.confirm_due_change(skip text[] default '{}')
 returns table (proposal_id text, instance_id text, agent_type text, profile jsonb) language plpgsql as $$
 #variable_conflict use_column
 declare
@@ -147,6 +147,7 @@ begin
   for due in select t.proposal_id, t.watch_until, quantumflow.lane_stream(q, t.proposal_id) as lane
                from centralcloud.change t cross join quantumflow.queue q
               where t.state = 'watching' and t.watch_until <= asked_at and q.name = 'metrics_to_guardian_queue'
+                and t.proposal_id <> all (skip)
               order by t.watch_until limit 10000
   loop
     continue when due.lane = any (waiting);
@@ -175,7 +176,7 @@ end $$;
 
 -- One watched change that has been silent for `silence_ms`, told once a silence; locked. What was published when the silence was
 -- complete, or a second ago, is heard first. (What was published just now, too, would always be waiting in a busy lane.)
-create function centralcloud.take_silent_change(silence_ms bigint)
+create function centralcloud.take_silent_change(silence_ms bigint, skip text[] default '{}')
 returns table (proposal_id text, instance_id text, change_type text, auto_rollback boolean, silent_ms bigint)
 language plpgsql as $$
 #variable_conflict use_column
@@ -191,6 +192,7 @@ begin
                from centralcloud.change t cross join quantumflow.queue q
               where t.state = 'watching' and not t.missing_alerted and t.watch_until > asked_at
                 and t.last_sample_at <= asked_at - silence and q.name = 'metrics_to_guardian_queue'
+                and t.proposal_id <> all (skip)
               order by t.last_sample_at limit 10000
   loop
     continue when due.lane = any (waiting);

@@ -128,7 +128,7 @@ TEST_CASE("watch: the window's end confirms a change, but not over a sample that
   with.stop_all();
   with.report("bad", "monitoring", R"({"error_rate":0.5})", 2);
   with.psql("update centralcloud.change set watch_until = clock_timestamp()");
-  const auto due = [&](postgres::transaction& open) { return with.changes.confirm_due(open); };
+  const auto due = [&](postgres::transaction& open) { return with.changes.confirm_due(open, with.piece); };
   CHECK(with.in_own_transaction(due));
   CHECK_FALSE(with.in_own_transaction(due));
   CHECK(with.now_gives(state_of("good")) == "confirmed");
@@ -156,7 +156,7 @@ TEST_CASE("watch: silence is told once, and takes the change back where that is 
       "select (s ->> 'received_at')::timestamptz < clock_timestamp() - interval '300 ms' from jsonb_array_elements("
       "centralcloud.proposal_story('p1') -> 'samples') s";
   REQUIRE(with.eventually(silent, "t") == "t");
-  const auto look = [&](postgres::transaction& open) { return with.changes.report_silence(open); };
+  const auto look = [&](postgres::transaction& open) { return with.changes.report_silence(open, with.piece); };
   CHECK(with.in_own_transaction(look));
   CHECK_FALSE(with.in_own_transaction(look));
   CHECK(with.now_gives(triggers) == "0");
@@ -240,7 +240,7 @@ TEST_CASE("learning: confirmed changes tighten the agent type's bounds and every
   }
   REQUIRE(with.idle());
   with.psql("update centralcloud.change set watch_until = clock_timestamp()");
-  const auto due = [&](postgres::transaction& open) { return with.changes.confirm_due(open); };
+  const auto due = [&](postgres::transaction& open) { return with.changes.confirm_due(open, with.piece); };
   for (int n = 1; n <= 5; ++n) REQUIRE(with.in_own_transaction(due));
   CHECK(with.now_gives("select (profile ->> 'latency_threshold')::numeric < 3000 from centralcloud.safety_profiles") ==
         "t");
@@ -266,7 +266,7 @@ TEST_CASE("learning: what an operator sets meanwhile stays, and is told with wha
       "'test')");
   bool confirmed = false;
   const auto confirm = [&]() -> boost::asio::awaitable<void> {
-    const auto due = [&](postgres::transaction& open) { return with.changes.confirm_due(open); };
+    const auto due = [&](postgres::transaction& open) { return with.changes.confirm_due(open, with.piece); };
     auto lease = co_await with.pool.acquire();
     confirmed = co_await postgres::in_transaction(*lease, due);
   };
