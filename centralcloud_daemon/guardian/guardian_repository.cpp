@@ -109,6 +109,24 @@ boost::asio::awaitable<std::optional<started_rollback>> start_rollback(postgres:
   co_return started;
 }
 
+boost::asio::awaitable<std::optional<repeated_rollback>> repeat_rollback(postgres::transaction& open,
+                                                                         rollback_repetition what) {
+  auto args = postgres::make_params(what.proposal, what.actor, what.note);
+  const auto answer = co_await open.query("select * from centralcloud.repeat_rollback($1, $2, $3)", std::move(args));
+  if (answer.empty()) co_return std::nullopt;
+  const auto row = answer.single();
+  repeated_rollback repeated;
+  repeated.rollback_id = row.get<std::string>("rollback_id");
+  repeated.applied_by = row.get<base::instance_id>("instance_id");
+  repeated.reason = row.get<std::string>("reason");
+  const auto threshold = row.get<boost::json::object>("threshold");
+  repeated.threshold = messages::breached_threshold::read(messages::reader(threshold));
+  const auto strategy = row.get<boost::json::object>("strategy");
+  repeated.strategy = rollback_strategy::read(messages::reader(strategy));
+  repeated.trace = read_trace(row);
+  co_return repeated;
+}
+
 boost::asio::awaitable<std::optional<confirmed_change>> confirm_due_change(postgres::transaction& open,
                                                                            timed_piece& piece) {
   auto args = postgres::make_params(piece.skipped);

@@ -81,6 +81,23 @@ struct started_rollback {
 boost::asio::awaitable<std::optional<started_rollback>> start_rollback(postgres::transaction& open,
                                                                        rollback_start what);
 
+struct repeated_rollback {
+  std::string rollback_id;
+  base::instance_id applied_by;
+  std::string reason;
+  messages::breached_threshold threshold;
+  rollback_strategy strategy;
+  std::optional<base::trace_context> trace;  ///< of the proposal
+};
+struct rollback_repetition {
+  base::proposal_id proposal;
+  std::string actor;
+  std::string note;
+};
+/// The rollback that is under way, as it was triggered; nothing where none is.
+boost::asio::awaitable<std::optional<repeated_rollback>> repeat_rollback(postgres::transaction& open,
+                                                                         rollback_repetition what);
+
 struct confirmed_change {
   base::proposal_id proposal;
   std::string agent_type;

@@ -182,12 +182,37 @@ boost::asio::awaitable<bool> watch::report_silence(postgres::transaction& open, 
   co_return true;
 }
 
-boost::asio::awaitable<base::result<std::string>> watch::roll_back_by_operator(postgres::transaction& open,
-                                                                               operator_request wanted) {
+// Its message may be among the dead letters, or gone with them: a change must not stay in place because of that.
+boost::asio::awaitable<std::optional<std::string>> watch::send_trigger_again(postgres::transaction& open,
+                                                                             operator_request wanted) {
+  rollback_repetition what{wanted.proposal, wanted.actor, wanted.reason};
+  auto repeated = co_await repeat_rollback(open, std::move(what));
+  if (!repeated) co_return std::nullopt;
+  messages::rollback_trigger message;
+  message.proposal_id = wanted.proposal;
+  message.instance_id = repeated->applied_by;
+  message.trace = base::child_of(repeated->trace);
+  message.reason = std::move(repeated->reason);
+  message.threshold = std::move(repeated->threshold);
+  message.rollback_id = repeated->rollback_id;
+  message.strategy = std::move(repeated->strategy);
+  or_throw(co_await out_.send_rollback_trigger(open, std::move(message)));
+  co_return std::move(repeated->rollback_id);
+}
+
+boost::asio::awaitable<base::result<watch::operator_answer>> watch::roll_back_by_operator(postgres::transaction& open,
+                                                                                          operator_request wanted) {
   const auto head = co_await lock_change(open, wanted.proposal);
   if (!head) {
     co_return base::make_error(base::error_kind::not_found,
                                "no instance has applied a change of proposal \"" + wanted.proposal.str() + "\"");
+  }
+  operator_answer answer;
+  const auto again = co_await send_trigger_again(open, wanted);
+  if (again) {
+    answer.rollback_id = *again;
+    answer.again = true;
+    co_return answer;
   }
   trigger what;
   what.proposal = wanted.proposal;
@@ -199,9 +224,10 @@ boost::asio::awaitable<base::result<std::string>> watch::roll_back_by_operator(p
   if (!rollback_id) {
     co_return base::make_error(base::error_kind::conflict, "the change of proposal \"" + wanted.proposal.str() +
                                                                "\" is in state " + head->state +
-                                                               ": there is nothing to take back, or it is being done");
+                                                               ": there is nothing to take back");
   }
-  co_return *rollback_id;
+  answer.rollback_id = *rollback_id;
+  co_return answer;
 }
 
 boost::asio::awaitable<void> watch::alert(postgres::transaction& open, alerts::change_alert what) {

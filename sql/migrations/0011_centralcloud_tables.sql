@@ -124,6 +124,7 @@ create table centralcloud.rollback (
   ended_at     timestamptz,
   check ((outcome = 'pending') = (ended_at is null)));
 create index on centralcloud.rollback (change_type);  -- how rollbacks of a type went
+create index on centralcloud.rollback (triggered_at) where outcome = 'pending';  -- those that nothing was heard of yet
 
 create table centralcloud.pattern (
   pattern_id     text primary key,

@@ -134,6 +134,23 @@ begin
   return query select c.instance_id, p.body ->> 'traceparent' from centralcloud.proposal p where p.proposal_id = c.proposal_id;
 end $$;
 
+-- The rollback that is under way, as it was triggered: its trigger may have been lost, and may be sent again, since an instance does
+-- nothing about one that it has. No row: none is under way.
+create function centralcloud.repeat_rollback(proposal_id text, actor text, note text)
+returns table (rollback_id text, instance_id text, reason text, threshold jsonb, strategy jsonb, traceparent text)
+language plpgsql as $$
+#variable_conflict use_column
+declare r centralcloud.rollback;
+begin
+  select b.* into r from centralcloud.change c join centralcloud.rollback b using (proposal_id)
+   where c.proposal_id = repeat_rollback.proposal_id and c.state = 'rollback_triggered' for no key update of c;
+  if not found then return; end if;
+  perform centralcloud.audit(repeat_rollback.actor, 'rollback_repeated', r.proposal_id,
+    jsonb_build_object('rollback_id', r.rollback_id, 'note', repeat_rollback.note));
+  return query select r.rollback_id, r.instance_id, r.reason, r.threshold, r.strategy, p.body ->> 'traceparent'
+                 from centralcloud.proposal p where p.proposal_id = r.proposal_id;
+end $$;
+
 -- Confirms one change whose window has ended without a rollback. No row: none is due, or others have them in hand.
 create function centralcloud.confirm_due_change(skip text[] default '{}')
 returns table (proposal_id text, instance_id text, agent_type text, profile jsonb) language plpgsql as $$

@@ -215,15 +215,30 @@ TEST_CASE("watch: an operator takes back a watched or confirmed change, once") {
   wanted.reason = "customers complain";
   wanted.actor = "operator";
   const auto ask = [&](postgres::transaction& open) { return with.changes.roll_back_by_operator(open, wanted); };
-  CHECK(with.in_own_transaction(ask).has_value());
+  const auto first = with.in_own_transaction(ask);
+  REQUIRE(first.has_value());
+  CHECK_FALSE(first->again);
+  CHECK(with.now_gives(triggers) == "1");
+  // The trigger may be lost, so asking again sends the same once more.
   const auto second = with.in_own_transaction(ask);
-  REQUIRE_FALSE(second.has_value());
-  CHECK(second.error().kind == base::error_kind::conflict);
+  REQUIRE(second.has_value());
+  CHECK(second->again);
+  CHECK(second->rollback_id == first->rollback_id);
+  CHECK(with.now_gives("select count(*), count(distinct payload - 'timestamp' - 'traceparent') from "
+                       "quantumflow.list_pending_messages('rollback_triggers_queue')") == "2|1");
+  CHECK(with.now_gives("select detail ->> 'rollback_id' from centralcloud.audit_entries where action = "
+                       "'rollback_repeated'") == first->rollback_id);
+  with.report("p1", "rolled_back", "{}", 2);
+  REQUIRE(with.idle());
+  const auto over = with.in_own_transaction(ask);
+  REQUIRE_FALSE(over.has_value());
+  CHECK(over.error().kind == base::error_kind::conflict);
   wanted.proposal = base::proposal_id("nothing");
   const auto third = with.in_own_transaction(ask);
   REQUIRE_FALSE(third.has_value());
   CHECK(third.error().kind == base::error_kind::not_found);
-  CHECK(with.now_gives(triggers) == "1");
+  CHECK(with.now_gives("select count(*) from centralcloud.rollback") == "1");
+  CHECK(with.now_gives(triggers) == "2");
   CHECK(with.now_gives("select detail ->> 'note' from centralcloud.audit_entries where action = 'rollback_trigger'") ==
         "customers complain");
 }
