@@ -85,7 +85,8 @@ begin
     breached_for_seconds := (select extract(epoch from record_sample.reported_at - max(s.reported_at))
                                from centralcloud.sample s where s.proposal_id = p.proposal_id and s.breaches <> '[]');
   end if;
-  judge := target in ('executing', 'watching');
+  -- What was measured before the change was in place says nothing of it, however late it is read.
+  judge := target = 'watching' and record_sample.status in ('applied', 'monitoring');
   runs := c.runs;
   profile := c.profile;
   change_type := c.change_type;

@@ -68,6 +68,29 @@ TEST_CASE("handle_execution_metrics: breaches in a row are counted over samples,
                        "quantumflow.list_pending_messages('rollback_triggers_queue')") == "latency_p95_ms_breach 2");
 }
 
+TEST_CASE("handle_execution_metrics: what was measured before the change was in place is not held against it") {
+  central_fixture with("guardian_before_applied");
+  with.start_consumers();
+  approved(with, "p1");
+  with.report("p1", "executing", R"({"error_rate":0.5})", 1);
+  REQUIRE(with.idle());
+  CHECK(with.now_gives(state_of("p1")) == "executing");
+  CHECK(with.now_gives(triggers) == "0");
+  with.report("p1", "applied", R"({"error_rate":0.01})", 3);
+  with.report("p1", "executing", R"({"error_rate":0.6})", 2);
+  REQUIRE(with.idle());
+  CHECK(with.now_gives(state_of("p1")) == "watching");
+  CHECK(with.now_gives(triggers) == "0");
+  // One whose report of `applied` is late is caught by its own samples.
+  approved(with, "p2");
+  with.report("p2", "monitoring", R"({"error_rate":0.5})", 4);
+  REQUIRE(with.idle());
+  CHECK(with.now_gives(triggers) == "1");
+  with.report("p2", "applied", R"({"error_rate":0.5})", 3);
+  REQUIRE(with.idle());
+  CHECK(with.now_gives(triggers) == "1");
+}
+
 TEST_CASE("handle_execution_metrics: an increase is measured from the time before the change") {
   central_fixture with("guardian_increase");
   with.start_consumers();
