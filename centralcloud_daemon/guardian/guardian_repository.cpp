@@ -178,13 +178,14 @@ boost::asio::awaitable<std::optional<messages::safety_profile>> lock_safety_prof
   co_return messages::safety_profile::read(messages::reader(*json));
 }
 
-boost::asio::awaitable<messages::safety_profile> add_to_safety_profile(postgres::transaction& open,
-                                                                       profile_bounds what) {
+boost::asio::awaitable<std::optional<messages::safety_profile>> add_to_safety_profile(postgres::transaction& open,
+                                                                                      profile_bounds what) {
   auto args = postgres::make_params(what.agent_type, what.bounds.encode(), what.source, actor_name);
   const auto answer =
       co_await open.query("select centralcloud.add_to_safety_profile($1, $2, $3, $4) as profile", std::move(args));
-  const auto json = answer.single().get<boost::json::object>("profile");
-  co_return messages::safety_profile::read(messages::reader(json));
+  const auto json = answer.single().get<std::optional<boost::json::object>>("profile");
+  if (!json) co_return std::nullopt;
+  co_return messages::safety_profile::read(messages::reader(*json));
 }
 
 boost::asio::awaitable<void> set_safety_profile(postgres::transaction& open, profile_bounds what, std::string actor) {

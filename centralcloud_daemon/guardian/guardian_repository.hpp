@@ -129,9 +129,10 @@ struct profile_bounds {
   messages::safety_profile bounds;
   std::string source;
 };
-/// For every instance. What else is held of the agent type stays; gives all that is held then.
-boost::asio::awaitable<messages::safety_profile> add_to_safety_profile(postgres::transaction& open,
-                                                                       profile_bounds what);
+/// For every instance. What a person set, and what else is held of the agent type, stays; gives all that is held then,
+/// and nothing where nothing was left to set.
+boost::asio::awaitable<std::optional<messages::safety_profile>> add_to_safety_profile(postgres::transaction& open,
+                                                                                      profile_bounds what);
 /// For every instance, in place of all that is held of the agent type.
 boost::asio::awaitable<void> set_safety_profile(postgres::transaction& open, profile_bounds what, std::string actor);
 

@@ -24,6 +24,12 @@ messages::breached_threshold threshold_of(const breach& from) {
   return threshold;
 }
 
+std::optional<base::decimal> threshold_in(const std::map<std::string, base::decimal>& all, const std::string& metric) {
+  const auto found = all.find(metric);
+  if (found == all.end()) return std::nullopt;
+  return found->second;
+}
+
 boost::json::object describe(const breach& from) {
   auto json = threshold_of(from).encode();
   json.emplace("reason", from.reason);
@@ -148,17 +154,22 @@ boost::asio::awaitable<void> watch::learn(postgres::transaction& open, std::stri
   profile_bounds learned;
   learned.agent_type = agent_type;
   learned.source = "guardian_learning";
-  for (const auto& update : updates) {
-    set_threshold(learned.bounds, update);
-    log_.info("threshold_learned", "an agent type's normal range moved a threshold",
-              {{"agent_type", agent_type},
-               {"metric", update.metric},
-               {"threshold", update.to},
-               {"samples", static_cast<std::uint64_t>(update.samples)}});
-  }
+  for (const auto& update : updates) set_threshold(learned.bounds, update);
+  const auto asked = current_thresholds(learned.bounds, settings_.rules);
   messages::safety_profile_update update;
   update.source = learned.source;
-  update.profile = co_await add_to_safety_profile(open, std::move(learned));
+  auto whole = co_await add_to_safety_profile(open, std::move(learned));
+  if (!whole) co_return;
+  const auto now = current_thresholds(*whole, settings_.rules);
+  for (const auto& each : updates) {
+    if (threshold_in(now, each.metric) != threshold_in(asked, each.metric)) continue;  // a person's bound stayed
+    log_.info("threshold_learned", "an agent type's normal range moved a threshold",
+              {{"agent_type", agent_type},
+               {"metric", each.metric},
+               {"threshold", each.to},
+               {"samples", static_cast<std::uint64_t>(each.samples)}});
+  }
+  update.profile = std::move(*whole);
   update.instance_id = base::instance_id(std::string(messages::broadcast_instance));
   update.agent_type = std::move(agent_type);
   or_throw(co_await out_.send_safety_profile_update(open, std::move(update)));
