@@ -29,7 +29,7 @@ constexpr milliseconds skipped_for{10'000};
 constexpr std::size_t max_skipped = 100;
 
 /// In the order of `kind`.
-constexpr std::array<std::string_view, 4> names = {"open", "decide", "confirm", "silence"};
+constexpr std::array<std::string_view, 5> names = {"open", "decide", "confirm", "silence", "tell"};
 
 std::string text_of(const std::exception_ptr& what) {
   try {
@@ -79,10 +79,11 @@ awaitable<bool> timers::work_once(postgres::connection& connection) {
   const bool opened = co_await one(connection, kind::open);
   const bool decided = co_await one(connection, kind::decide);
   const bool confirmed = co_await one(connection, kind::confirm);
+  const bool told_of_profiles = co_await one(connection, kind::tell);
   note_answer();
   bool told = false;
   if (*last_answer_ - there_since_ >= settings_.silence()) told = co_await one(connection, kind::silence);
-  co_return opened || decided || confirmed || told;
+  co_return opened || decided || confirmed || told_of_profiles || told;
 }
 
 awaitable<bool> timers::one(postgres::connection& connection, kind what) {
@@ -112,6 +113,8 @@ awaitable<bool> timers::begin(postgres::transaction& open, kind what, timed_piec
       return votes_.decide_due(open, piece);
     case kind::confirm:
       return changes_.confirm_due(open, piece);
+    case kind::tell:
+      return changes_.tell_profiles(open);
     case kind::silence:
       break;
   }

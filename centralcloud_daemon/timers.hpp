@@ -1,4 +1,5 @@
-// The worker of everything that time brings: deadlines of votes, ends of observation windows, silent changes.
+// The worker of everything that time brings: deadlines of votes, ends of observation windows, silent changes, new
+// instances.
 #pragma once
 #include <boost/asio/awaitable.hpp>
 #include <chrono>
@@ -39,7 +40,7 @@ class timers {
  private:
   boost::asio::awaitable<std::chrono::milliseconds> pass(postgres::connection& connection, async::stop_token stop);
   boost::asio::awaitable<bool> work_once(postgres::connection& connection);
-  enum class kind { open, decide, confirm, silence };
+  enum class kind { open, decide, confirm, silence, tell };
   /// One piece of that kind; false: none is due. Throws where the database fails.
   boost::asio::awaitable<bool> one(postgres::connection& connection, kind what);
   boost::asio::awaitable<bool> begin(postgres::transaction& open, kind what, timed_piece& piece);

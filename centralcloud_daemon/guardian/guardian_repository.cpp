@@ -188,6 +188,24 @@ boost::asio::awaitable<std::optional<messages::safety_profile>> add_to_safety_pr
   co_return messages::safety_profile::read(messages::reader(*json));
 }
 
+boost::asio::awaitable<std::optional<untold_instance>> take_untold_instance(postgres::transaction& open) {
+  const auto answer = co_await open.query("select instance_id, profiles from centralcloud.take_untold_instance()");
+  if (answer.empty()) co_return std::nullopt;
+  const auto row = answer.single();
+  untold_instance untold;
+  untold.instance = row.get<base::instance_id>("instance_id");
+  const auto profiles = row.get<boost::json::value>("profiles");
+  for (const auto& each : profiles.as_array()) {
+    const auto& object = each.as_object();
+    profile_bounds held;
+    held.agent_type = object.at("agent_type").as_string();
+    held.bounds = messages::safety_profile::read(messages::reader(object.at("profile").as_object()));
+    held.source = object.at("source").as_string();
+    untold.held.push_back(std::move(held));
+  }
+  co_return untold;
+}
+
 boost::asio::awaitable<void> set_safety_profile(postgres::transaction& open, profile_bounds what, std::string actor) {
   auto args = postgres::make_params(what.agent_type, what.bounds.encode(), what.source, actor);
   co_await open.query("select centralcloud.set_safety_profile($1, '', $2, $3, $4)", std::move(args));

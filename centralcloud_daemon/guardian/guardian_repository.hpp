@@ -133,6 +133,13 @@ struct profile_bounds {
 /// and nothing where nothing was left to set.
 boost::asio::awaitable<std::optional<messages::safety_profile>> add_to_safety_profile(postgres::transaction& open,
                                                                                       profile_bounds what);
+struct untold_instance {
+  base::instance_id instance;
+  std::vector<profile_bounds> held;  ///< for it, by agent type
+};
+/// One instance that was not told what is held, marked as told; nothing where there is none. Whoever changes a profile
+/// waits until the transaction ends.
+boost::asio::awaitable<std::optional<untold_instance>> take_untold_instance(postgres::transaction& open);
 /// For every instance, in place of all that is held of the agent type.
 boost::asio::awaitable<void> set_safety_profile(postgres::transaction& open, profile_bounds what, std::string actor);
 

@@ -175,6 +175,20 @@ boost::asio::awaitable<void> watch::learn(postgres::transaction& open, std::stri
   or_throw(co_await out_.send_safety_profile_update(open, std::move(update)));
 }
 
+boost::asio::awaitable<bool> watch::tell_profiles(postgres::transaction& open) {
+  auto untold = co_await take_untold_instance(open);
+  if (!untold) co_return false;
+  for (auto& held : untold->held) {
+    messages::safety_profile_update update;
+    update.instance_id = untold->instance;
+    update.agent_type = std::move(held.agent_type);
+    update.profile = std::move(held.bounds);
+    update.source = std::move(held.source);
+    or_throw(co_await out_.send_safety_profile_update(open, std::move(update)));
+  }
+  co_return true;
+}
+
 boost::asio::awaitable<bool> watch::report_silence(postgres::transaction& open, timed_piece& piece) {
   const auto silent = co_await take_silent_change(open, settings_.silence(), piece);
   if (!silent) co_return false;

@@ -48,6 +48,9 @@ class watch {
   /// Tells of one watched change whose samples have stopped. False: there is none.
   boost::asio::awaitable<bool> report_silence(postgres::transaction& open, timed_piece& piece);
 
+  /// Sends one instance that is new, or was away for long, the profiles that are held. False: there is none.
+  boost::asio::awaitable<bool> tell_profiles(postgres::transaction& open);
+
   struct operator_request {
     base::proposal_id proposal;
     std::string reason;

@@ -12,7 +12,8 @@ create table centralcloud.instance (
   version       text not null check (length(version) <= 200),
   roles         text[] not null check (cardinality(roles) <= 20),
   registered_at timestamptz not null default clock_timestamp(),
-  last_seen_at  timestamptz not null default clock_timestamp()) with (fillfactor = 50);
+  last_seen_at  timestamptz not null default clock_timestamp(),
+  profiles_told boolean not null default false) with (fillfactor = 50);  -- it was sent the profiles that were held when it came
 
 -- What the coordinator holds of an agent type; it wins, field by field, over what a proposal brings along.
 create table centralcloud.safety_profile (
@@ -335,7 +336,9 @@ begin
   insert into centralcloud.instance as i (instance_id, version, roles)
   values (heartbeat.instance_id, coalesce(heartbeat.version, ''), coalesce(heartbeat.roles, '{}'))
   on conflict (instance_id) do update
-     set version = excluded.version, roles = excluded.roles, last_seen_at = clock_timestamp();
+     set version = excluded.version, roles = excluded.roles, last_seen_at = clock_timestamp(),
+         -- What was kept for one that was away for long may have expired.
+         profiles_told = i.profiles_told and i.last_seen_at > clock_timestamp() - interval '1 hour';
 end $$;
 comment on function centralcloud.heartbeat is
   'Registers an instance or says that it is alive. roles: what it takes part in; "voter" makes it part of electorates.';

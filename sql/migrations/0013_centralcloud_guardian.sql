@@ -239,6 +239,36 @@ create function centralcloud.confirmed_measures(agent_type text, max int) return
    order by c.ended_at desc limit confirmed_measures.max
 $$;
 
+-- Instances that have not been sent the profiles in force, and read the queue: what is broadcast from now on reaches them by itself.
+create function centralcloud.untold_instances() returns setof text language sql stable as $$
+  select i.instance_id from centralcloud.instance i
+   where not i.profiles_told
+     and exists (select from quantumflow.reader r
+                  where r.queue_name = 'guardian_safety_profiles_queue' and r.consumer_group = i.instance_id
+                    and r.recipient is null and r.retired_at is null)
+$$;
+
+-- One of those, marked as told, with all that is held for it: [{agent_type, profile, source}]. No row: there is none. The profiles stay
+-- locked until the transaction ends, so that whoever changes one sends it after this, or had committed before.
+create function centralcloud.take_untold_instance() returns table (instance_id text, profiles jsonb) language plpgsql as $$
+#variable_conflict use_column
+declare one text;
+begin
+  select i.instance_id into one from centralcloud.instance i
+   where i.instance_id in (select centralcloud.untold_instances()) order by i.instance_id limit 1 for no key update skip locked;
+  if not found then return; end if;
+  update centralcloud.instance i set profiles_told = true where i.instance_id = one;
+  perform from centralcloud.safety_profile s where s.instance_id in ('', one) order by s.agent_type, s.instance_id for share;
+  return query
+    select one, coalesce(jsonb_agg(jsonb_build_object('agent_type', h.agent_type, 'profile', h.profile, 'source', h.source)
+                                   order by h.agent_type), '[]')
+      from (select a.agent_type, coalesce(every.profile, '{}') || coalesce(own.profile, '{}') as profile,
+                   coalesce(own.source, every.source) as source
+              from (select distinct s.agent_type from centralcloud.safety_profile s where s.instance_id in ('', one)) a
+              left join centralcloud.safety_profile every on every.agent_type = a.agent_type and every.instance_id = ''
+              left join centralcloud.safety_profile own on own.agent_type = a.agent_type and own.instance_id = one) h;
+end $$;
+
 -- Milliseconds until timed work is due (0: now); null where there is none.
 create function centralcloud.next_due_ms(silence_ms bigint) returns bigint language sql stable as $$
   select greatest(0, ceil(extract(epoch from min(at) - clock_timestamp()) * 1000))::bigint from (
@@ -246,6 +276,8 @@ create function centralcloud.next_due_ms(silence_ms bigint) returns bigint langu
     union all  -- voters may turn up at any time
     select clock_timestamp()
      where exists (select from centralcloud.proposal p where p.state = 'voting' and p.deadline is null)
+    union all
+    select clock_timestamp() where exists (select from centralcloud.untold_instances())
     union all
     select min(c.watch_until) from centralcloud.change c where c.state = 'watching'
     union all

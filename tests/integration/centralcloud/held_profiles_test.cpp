@@ -1,4 +1,4 @@
-// What is held of an agent type: whose word counts.
+// What is held of an agent type: whose word counts, and who is told of it.
 #include <catch2/catch.hpp>
 #include <string>
 
@@ -99,4 +99,28 @@ TEST_CASE("watch: where an operator has said something, a proposal does not swit
   CHECK(harmful("p2") == "rollback_triggered");
   hold(with, R"({"auto_rollback": false})");
   CHECK(harmful("p3") == "watching");
+}
+
+TEST_CASE("timers: an instance that is new, or was away for long, is sent all that is held, once") {
+  central_fixture with("profiles_told");
+  hold(with, R"({"error_threshold": 0.05})");
+  with.psql(
+      "select centralcloud.set_safety_profile('U', '', '{\"cost_threshold\": 3}', 'guardian_learning', 'test'),"
+      "centralcloud.set_safety_profile('U', 'a', '{\"latency_threshold\": 9}', 'operator', 'test'),"
+      "centralcloud.set_safety_profile('V', 'b', '{\"latency_threshold\": 9}', 'operator', 'test')");
+  with.heartbeats("a,not_listening");
+  with.start_timers();
+  with.psql("select quantumflow.subscribe('guardian_safety_profiles_queue', 'a')");
+  CHECK(with.eventually(updates, "2") == "2");
+  CHECK(with.now_gives("select string_agg(format('%s %s %s %s', recipient, payload ->> 'instance_id', payload ->> "
+                       "'agent_type', payload -> 'safety_profile'), ', ' order by payload ->> 'agent_type') from "
+                       "quantumflow.list_pending_messages('guardian_safety_profiles_queue')") ==
+        R"(a a T {"error_threshold": 0.05}, a a U {"cost_threshold": 3, "latency_threshold": 9})");
+  with.heartbeats("a");
+  CHECK(with.eventually("select string_agg(instance_id, ',') from centralcloud.instance where profiles_told", "a") ==
+        "a");
+  with.psql("update centralcloud.instance set last_seen_at = now() - interval '2 hours' where instance_id = 'a'");
+  with.heartbeats("a");
+  CHECK(with.eventually(updates, "4") == "4");
+  with.stop_all();
 }
