@@ -87,7 +87,7 @@ struct application::parts {
   guardian::watch changes{out, current.guardian, log, metrics};
   patterns::aggregator pattern_reports{out, current.patterns, log};
   consumers in{votes, changes, pattern_reports, events};
-  timers timed{pool, votes, changes, current.guardian};
+  timers timed{pool, votes, changes, current.guardian, log, metrics};
   log_keeper keeper{pool, current.maintenance, log};
   alerts::notifier commands{pool, alerts::command_channel(current.channels), log, metrics};
   alerts::notifier webhooks{pool, alerts::webhook_channel(current.channels), log, metrics};

@@ -40,6 +40,8 @@ class producers {
   /// To whoever outside reads it.
   sent send_learning_loop_completed(postgres::transaction& open, messages::learning_loop_completed what);
 
+  /// By the clock that messages are stamped with.
+  base::timestamp now() const { return clock_.now(); }
   /// Where those who send count what led to it.
   telemetry::metrics& registry() const { return events_.registry(); }
 

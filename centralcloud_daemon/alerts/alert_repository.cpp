@@ -151,6 +151,19 @@ awaitable<std::vector<troubled_instance>> troubled_instances(postgres::connectio
   co_return troubled;
 }
 
+awaitable<std::vector<pending_rollback>> pending_rollbacks(postgres::connection& on) {
+  const auto answer = co_await on.query("select * from centralcloud.pending_rollbacks()");
+  std::vector<pending_rollback> pending;
+  for (const auto& row : answer) {
+    pending_rollback one;
+    one.proposal = row.get<std::string>("proposal_id");
+    one.instance = row.get<std::string>("instance_id");
+    one.seconds = row.get<double>("pending_seconds");
+    pending.push_back(std::move(one));
+  }
+  co_return pending;
+}
+
 awaitable<std::optional<boost::json::object>> take_notice(postgres::connection& on, std::string channel,
                                                           std::chrono::milliseconds lease) {
   auto args = postgres::make_params(channel, lease.count());

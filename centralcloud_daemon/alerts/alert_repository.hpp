@@ -80,6 +80,9 @@ boost::asio::awaitable<std::vector<held_snapshot>> oldest_snapshots(postgres::co
 boost::asio::awaitable<std::vector<troubled_instance>> troubled_instances(postgres::connection& on,
                                                                           trouble_bounds from);
 
+/// Every change that is to be taken back and of which nothing has been heard since.
+boost::asio::awaitable<std::vector<pending_rollback>> pending_rollbacks(postgres::connection& on);
+
 /// The next notice for a channel; for `lease` nobody else gets it.
 boost::asio::awaitable<std::optional<boost::json::object>> take_notice(postgres::connection& on, std::string channel,
                                                                        std::chrono::milliseconds lease);

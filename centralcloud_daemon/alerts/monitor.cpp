@@ -70,6 +70,7 @@ awaitable<figures> monitor::sample(postgres::connection& on) {
   for (const auto& each : now.snapshots) show(each);
   from.silent = std::chrono::milliseconds(static_cast<std::int64_t>(settings_.limits.instance_silent_seconds * 1000));
   now.troubled = co_await troubled_instances(on, from);
+  now.rollbacks = co_await pending_rollbacks(on);
   co_return now;
 }
 

@@ -19,12 +19,13 @@ constexpr std::string_view instance_silent = "instance_silent";
 constexpr std::string_view instance_lagging = "instance_lagging";
 constexpr std::string_view old_snapshot = "old_snapshot";
 constexpr std::string_view rotation_held = "rotation_held";
+constexpr std::string_view rollback_pending = "rollback_pending";
 constexpr std::string_view metrics_missing = "metrics_missing";
 constexpr std::string_view rollback_failed = "rollback_failed";
 constexpr std::string_view executed_without_approval = "executed_without_approval";
 
 constexpr std::array of_figures = {dead_letters,     queue_latency, no_live_instance, instance_silent,
-                                   instance_lagging, old_snapshot,  rotation_held};
+                                   instance_lagging, old_snapshot,  rotation_held,    rollback_pending};
 
 /// Finds breaches, and remembers what is between its bounds.
 class judging {
@@ -100,6 +101,15 @@ void look_at_snapshot(judging& into, const bounds& bound, const held_snapshot& h
   into.look_at(std::move(old));
 }
 
+void look_at_rollback(judging& into, const bounds& bound, const pending_rollback& rollback) {
+  auto pending = made(rollback_pending, rollback.proposal, "high");
+  pending.value = rollback.seconds;
+  pending.bound = bound.rollback_pending_seconds;
+  pending.text = fmt::format("{} was told {:.0f} s ago to take a change back, and has not said how that went",
+                             rollback.instance, rollback.seconds);
+  into.look_at(std::move(pending));
+}
+
 void look_at_fleet(judging& into, const bounds& bound, const figures& now) {
   auto nobody = made(no_live_instance, "", "critical");
   nobody.at_once = false;
@@ -132,6 +142,7 @@ std::vector<finding> judge(const bounds& bound, const figures& now, const std::v
   for (const auto& queue : now.queues) look_at_queue(all, bound, queue);
   for (const auto& instance : now.troubled) look_at_instance(all, bound, instance);
   for (const auto& held : now.snapshots) look_at_snapshot(all, bound, held);
+  for (const auto& rollback : now.rollbacks) look_at_rollback(all, bound, rollback);
   look_at_fleet(all, bound, now);
   for (const auto& one : open) {
     const bool ours = std::find(of_figures.begin(), of_figures.end(), one.name) != of_figures.end();

@@ -15,6 +15,9 @@ struct bounds {
   double held_seconds = 600;      ///< that rotation waits for a segment
   double instance_silent_seconds = 60;
   double instance_backlog = 1000;  ///< messages set aside for one that reads too slowly
+  /// Since a rollback was triggered. No setting: the longest that a strategy is estimated to take is 30 s, and how long
+  /// harm may stay is not a matter of taste.
+  double rollback_pending_seconds = 120;
 };
 
 struct queue_figure {
@@ -28,6 +31,12 @@ struct troubled_instance {
   std::string name;
   double silent_seconds = 0;
   double backlog = 0;
+};
+
+struct pending_rollback {
+  std::string proposal;
+  std::string instance;  ///< which is to take it back
+  double seconds = 0;    ///< since it was triggered
 };
 
 /// The oldest snapshot of one kind of holder: session, prepared_transaction, replication_slot or standby.
@@ -44,6 +53,7 @@ struct figures {
   std::int64_t silent_instances = 0;
   std::vector<troubled_instance> troubled;  ///< only those that may need an alert
   std::vector<held_snapshot> snapshots;
+  std::vector<pending_rollback> rollbacks;
   double held_seconds = 0;
   std::string held_by;
 };

@@ -143,11 +143,12 @@ class handlers {
     wanted.actor = "operator (http)";
     auto lease = co_await with_.pool.acquire();
     const auto work = [&](postgres::transaction& open) { return with_.changes.roll_back_by_operator(open, wanted); };
-    const auto rollback_id = co_await postgres::in_transaction(*lease, work);
-    if (!rollback_id) co_return http::problem(rollback_id.error());
+    const auto answered = co_await postgres::in_transaction(*lease, work);
+    if (!answered) co_return http::problem(answered.error());
     boost::json::object body;
     body["proposal_id"] = wanted.proposal.str();
-    body["rollback_id"] = *rollback_id;
+    body["rollback_id"] = answered->rollback_id;
+    body["again"] = answered->again;
     co_return http::json_response(202, std::move(body));
   }
 

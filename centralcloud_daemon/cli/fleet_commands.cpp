@@ -80,15 +80,17 @@ awaitable<int> trigger(const invocation& call, postgres::connection& connection,
   wanted.reason = call.option("reason");
   wanted.actor = "operator (command line)";
   const auto work = [&](postgres::transaction& open) { return changes.roll_back_by_operator(open, wanted); };
-  const auto rollback_id = co_await postgres::in_transaction(connection, work);
-  if (!rollback_id) co_return refuse(call, rollback_id.error().message);
+  const auto answered = co_await postgres::in_transaction(connection, work);
+  if (!answered) co_return refuse(call, answered.error().message);
   if (call.json) {
     boost::json::object answer;
     answer["proposal_id"] = wanted.proposal.str();
-    answer["rollback_id"] = *rollback_id;
+    answer["rollback_id"] = answered->rollback_id;
+    answer["again"] = answered->again;
     *call.out << base::write_json(answer) << '\n';
   } else {
-    *call.out << "rollback " << *rollback_id << " is triggered\n";
+    *call.out << "rollback " << answered->rollback_id
+              << (answered->again ? " was triggered before; its trigger is sent again\n" : " is triggered\n");
   }
   co_return daemon::exit_done;
 }
@@ -155,7 +157,10 @@ void add_fleet_commands(daemon::command_table& to) {
   one.min_operands = one.max_operands = 1;
   to.add(one);
 
-  one = made("rollback", "Has a change taken back by the instance that applied it.", rollback);
+  one =
+      made("rollback",
+           "Has a change taken back by the instance that applied it; sends the trigger again where that is under way.",
+           rollback);
   one.operands = "PROPOSAL";
   one.min_operands = one.max_operands = 1;
   one.options = {{"reason", "TEXT", "Why; kept in the audit log. Required."}};

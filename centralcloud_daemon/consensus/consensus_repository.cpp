@@ -50,6 +50,7 @@ reception read_reception(std::string_view word) {
   if (word == "same") return reception::same;
   if (word == "conflict") return reception::conflict;
   if (word == "taken") return reception::taken;
+  if (word == "too_large") return reception::too_large;
   unexpected(word);
 }
 
@@ -62,10 +63,10 @@ std::string_view to_string(vote_reception what) {
 }
 
 boost::asio::awaitable<received_proposal> receive_proposal(postgres::transaction& open,
-                                                           messages::proposal_for_consensus proposal) {
-  auto args = postgres::make_params(proposal.encode());
+                                                           messages::proposal_for_consensus proposal, bool fits) {
+  auto args = postgres::make_params(proposal.encode(), fits);
   const auto answer =
-      co_await open.query("select disposition, profile from centralcloud.receive_proposal($1)", std::move(args));
+      co_await open.query("select disposition, profile from centralcloud.receive_proposal($1, $2)", std::move(args));
   const auto row = answer.single();
   received_proposal received;
   received.what = read_reception(row.text("disposition"));
@@ -89,14 +90,17 @@ boost::asio::awaitable<opened_vote> open_vote(postgres::transaction& open, vote_
 }
 
 boost::asio::awaitable<std::optional<messages::proposal_for_consensus>> take_waiting_proposal(
-    postgres::transaction& open, vote_opening how) {
+    postgres::transaction& open, vote_opening how, timed_piece& piece) {
   auto args = postgres::make_params(how.heartbeat_timeout.count(), how.proposer_may_vote, how.min_voters,
-                                    how.voters_wait.count());
-  const auto answer =
-      co_await open.query("select centralcloud.take_waiting_proposal($1, $2, $3, $4) as body", std::move(args));
-  const auto body = answer.single().get<std::optional<boost::json::object>>("body");
-  if (!body) co_return std::nullopt;
-  co_return messages::proposal_for_consensus::decode(*body).value();
+                                    how.voters_wait.count(), piece.skipped);
+  const auto answer = co_await open.query(
+      "select body ->> 'proposal_id' as id, body from centralcloud.take_waiting_proposal($1, $2, $3, $4, $5) body"
+      " where body is not null",
+      std::move(args));
+  if (answer.empty()) co_return std::nullopt;
+  piece.in_hand = answer.single().get<base::proposal_id>("id");
+  const auto body = answer.single().get<boost::json::object>("body");
+  co_return messages::proposal_for_consensus::decode(body).value();
 }
 
 boost::asio::awaitable<recorded_vote> record_vote(postgres::transaction& open, messages::vote vote) {
@@ -115,13 +119,15 @@ boost::asio::awaitable<recorded_vote> record_vote(postgres::transaction& open, m
   co_return recorded;
 }
 
-boost::asio::awaitable<std::optional<due_vote>> take_due_vote(postgres::transaction& open) {
-  const auto answer =
-      co_await open.query("select proposal_id, electorate_size, votes from centralcloud.take_due_vote()");
+boost::asio::awaitable<std::optional<due_vote>> take_due_vote(postgres::transaction& open, timed_piece& piece) {
+  auto args = postgres::make_params(piece.skipped);
+  const auto answer = co_await open.query(
+      "select proposal_id, electorate_size, votes from centralcloud.take_due_vote($1)", std::move(args));
   if (answer.empty()) co_return std::nullopt;
   const auto row = answer.single();
   due_vote due;
   due.proposal = row.get<base::proposal_id>("proposal_id");
+  piece.in_hand = due.proposal;
   due.electorate_size = row.get<std::int64_t>("electorate_size");
   due.votes = read_votes(row.get<boost::json::value>("votes"));
   co_return due;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "centralcloud_daemon/consensus/rules.hpp"
+#include "centralcloud_daemon/timed_piece.hpp"
 #include "common/base/ids.hpp"
 #include "common/base/time.hpp"
 #include "common/messages/consensus_result.hpp"
@@ -25,14 +26,16 @@ enum class reception {
   fresh,
   same,
   conflict,  ///< the id has other content
-  taken      ///< the id is another instance's
+  taken,     ///< the id is another instance's
+  too_large  ///< new, and not recorded
 };
 struct received_proposal {
   reception what = reception::fresh;
   messages::safety_profile profile;  ///< in force for it; filled where `fresh`
 };
+/// `fits`: whether voters can be asked about it; a new one that does not fit is not recorded.
 boost::asio::awaitable<received_proposal> receive_proposal(postgres::transaction& open,
-                                                           messages::proposal_for_consensus proposal);
+                                                           messages::proposal_for_consensus proposal, bool fits);
 
 struct vote_opening {
   base::proposal_id proposal;
@@ -51,7 +54,7 @@ boost::asio::awaitable<opened_vote> open_vote(postgres::transaction& open, vote_
 /// A proposal that waited for voters and need not any longer, locked until the transaction ends. `how.proposal` is not
 /// looked at.
 boost::asio::awaitable<std::optional<messages::proposal_for_consensus>> take_waiting_proposal(
-    postgres::transaction& open, vote_opening how);
+    postgres::transaction& open, vote_opening how, timed_piece& piece);
 
 enum class vote_reception { counted, not_in_electorate, after_decision, same, different, unknown_proposal };
 std::string_view to_string(vote_reception what);
@@ -69,7 +72,7 @@ struct due_vote {
   std::vector<messages::vote_detail> votes;
 };
 /// One vote whose time is up, locked; nothing where none is due or others have them in hand.
-boost::asio::awaitable<std::optional<due_vote>> take_due_vote(postgres::transaction& open);
+boost::asio::awaitable<std::optional<due_vote>> take_due_vote(postgres::transaction& open, timed_piece& piece);
 
 struct recorded_decision {
   base::instance_id proposer;

@@ -6,6 +6,7 @@
 
 #include "centralcloud_daemon/patterns/similarity.hpp"
 #include "common/async/blocking_pool.hpp"
+#include "common/base/json.hpp"
 #include "common/messages/proposal_metadata.hpp"
 #include "common/messages/voting_request.hpp"
 
@@ -55,14 +56,24 @@ messages::consensus_result result_of(const base::proposal_id& proposal, const de
   return result;
 }
 
-/// To an instance whose proposal has an id that is another instance's.
-messages::consensus_result refusal_of(const messages::proposal_for_consensus& proposal) {
+/// Whether voters will take it: what they are asked is longer than the proposal, and their limit is the same.
+bool fits(const messages::voting_request& request) {
+  return base::write_json(request.encode()).size() <= base::json_limits().max_bytes;
+}
+
+struct refusal {
+  std::string rule;
+  std::string rationale;
+};
+
+/// To an instance that waits for a decision about a proposal which is not looked at.
+messages::consensus_result refusal_of(const messages::proposal_for_consensus& proposal, refusal why) {
   messages::consensus_result result;
   result.proposal_id = proposal.proposal_id;
   result.instance_id = proposal.instance_id;
   result.status = messages::consensus_status::rejected;
-  result.decision_rationale = "conflict: another instance has proposed something under this proposal_id before";
-  result.rule = "conflict";
+  result.decision_rationale = why.rule + ": " + why.rationale;
+  result.rule = std::move(why.rule);
   result.trace = base::child_of(proposal.trace);
   return result;
 }
@@ -74,7 +85,8 @@ boost::asio::awaitable<outcome> engine::receive_proposal(postgres::transaction& 
   // Whoever proposes by SQL, or with an older agent, has none.
   if (!proposal.trace) proposal.trace = base::trace_context::begin();
   const auto trace_id = base::trace_id_of(proposal.trace);
-  const auto received = co_await consensus::receive_proposal(open, proposal);
+  const auto asked = request_for(proposal, out_.now());
+  const auto received = co_await consensus::receive_proposal(open, proposal, fits(asked));
   switch (received.what) {
     case reception::same:
       log_.info("proposal_repeated", "the same proposal again",
@@ -85,9 +97,17 @@ boost::asio::awaitable<outcome> engine::receive_proposal(postgres::transaction& 
                                   "\" is known with other content");
     case reception::taken: {
       // Its proposer waits for a decision, and there will be none: the one about that id goes to the other instance.
-      auto refused = refusal_of(proposal);
+      refusal why{"conflict", "another instance has proposed something under this proposal_id before"};
+      auto refused = refusal_of(proposal, std::move(why));
       or_throw(co_await out_.send_consensus_result(open, std::move(refused)));
       co_return outcome::rejected("conflict: proposal \"" + proposal.proposal_id.str() + "\" is another instance's");
+    }
+    case reception::too_large: {
+      refusal why{"too_large", "with what is added to it for the voters, it is larger than a message may be"};
+      auto refused = refusal_of(proposal, std::move(why));
+      or_throw(co_await out_.send_consensus_result(open, std::move(refused)));
+      co_return outcome::rejected("too large: no voting_request can be made of proposal \"" +
+                                  proposal.proposal_id.str() + "\"");
     }
     case reception::fresh:
       break;
@@ -129,7 +149,13 @@ boost::asio::awaitable<void> engine::open_or_wait(postgres::transaction& open,
     co_return;
   }
   auto request = request_for(proposal, *opened.deadline);
-  or_throw(co_await out_.send_voting_request(open, std::move(request)));
+  if (fits(request)) {
+    or_throw(co_await out_.send_voting_request(open, std::move(request)));
+  } else {
+    // Numbers may be longer as the database writes them. Nobody is asked, so the deadline rejects it.
+    log_.error("voting_request_too_large", "the voters cannot be asked about a proposal: it is too large",
+               {{"proposal_id", proposal.proposal_id}, {"trace_id", trace_id}});
+  }
   const auto required = required_votes(settings_.rules, opened.electorate_size);
   log_.info("vote_opened", "vote opened",
             {{"proposal_id", proposal.proposal_id},
@@ -145,9 +171,9 @@ boost::asio::awaitable<void> engine::open_or_wait(postgres::transaction& open,
   }
 }
 
-boost::asio::awaitable<bool> engine::open_due(postgres::transaction& open) {
+boost::asio::awaitable<bool> engine::open_due(postgres::transaction& open, timed_piece& piece) {
   auto how = opening();
-  const auto waiting = co_await take_waiting_proposal(open, std::move(how));
+  const auto waiting = co_await take_waiting_proposal(open, std::move(how), piece);
   if (!waiting) co_return false;
   co_await open_or_wait(open, *waiting);
   co_return true;
@@ -228,8 +254,8 @@ boost::asio::awaitable<outcome> engine::receive_vote(postgres::transaction& open
   co_return outcome::done();
 }
 
-boost::asio::awaitable<bool> engine::decide_due(postgres::transaction& open) {
-  const auto due = co_await take_due_vote(open);
+boost::asio::awaitable<bool> engine::decide_due(postgres::transaction& open, timed_piece& piece) {
+  const auto due = co_await take_due_vote(open, piece);
   if (!due) co_return false;
   const question about{due->proposal, due->votes, due->electorate_size, true};
   auto made = judge(about);

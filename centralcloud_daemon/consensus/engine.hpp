@@ -33,16 +33,17 @@ class engine {
   engine(producers& out, const engine_settings& settings, telemetry::logger log)
       : out_(out), settings_(settings), log_(std::move(log)) {}
 
-  /// Decides at once where no vote is needed, otherwise opens the vote. Rejected: the id has other content. Where it
-  /// is another instance's, the proposer is told so by a result.
+  /// Decides at once where no vote is needed, otherwise opens the vote. Rejected: the id has other content, or the
+  /// voters could not be asked about it. Where the id is another instance's, and where it is too large, the proposer is
+  /// told so by a result.
   boost::asio::awaitable<quantumflow::outcome> receive_proposal(postgres::transaction& open,
                                                                 messages::proposal_for_consensus proposal);
   /// Rejected: there is no such proposal. Any other vote is recorded, or refused with an entry in the audit log.
   boost::asio::awaitable<quantumflow::outcome> receive_vote(postgres::transaction& open, messages::vote vote);
   /// Opens one vote that waited for voters. False: none can be opened.
-  boost::asio::awaitable<bool> open_due(postgres::transaction& open);
+  boost::asio::awaitable<bool> open_due(postgres::transaction& open, timed_piece& piece);
   /// Decides one proposal whose voting time is over. False: none is due.
-  boost::asio::awaitable<bool> decide_due(postgres::transaction& open);
+  boost::asio::awaitable<bool> decide_due(postgres::transaction& open, timed_piece& piece);
 
  private:
   struct question {

@@ -109,26 +109,50 @@ boost::asio::awaitable<std::optional<started_rollback>> start_rollback(postgres:
   co_return started;
 }
 
-boost::asio::awaitable<std::optional<confirmed_change>> confirm_due_change(postgres::transaction& open) {
-  const auto answer = co_await open.query("select proposal_id, agent_type from centralcloud.confirm_due_change()");
+boost::asio::awaitable<std::optional<repeated_rollback>> repeat_rollback(postgres::transaction& open,
+                                                                         rollback_repetition what) {
+  auto args = postgres::make_params(what.proposal, what.actor, what.note);
+  const auto answer = co_await open.query("select * from centralcloud.repeat_rollback($1, $2, $3)", std::move(args));
+  if (answer.empty()) co_return std::nullopt;
+  const auto row = answer.single();
+  repeated_rollback repeated;
+  repeated.rollback_id = row.get<std::string>("rollback_id");
+  repeated.applied_by = row.get<base::instance_id>("instance_id");
+  repeated.reason = row.get<std::string>("reason");
+  const auto threshold = row.get<boost::json::object>("threshold");
+  repeated.threshold = messages::breached_threshold::read(messages::reader(threshold));
+  const auto strategy = row.get<boost::json::object>("strategy");
+  repeated.strategy = rollback_strategy::read(messages::reader(strategy));
+  repeated.trace = read_trace(row);
+  co_return repeated;
+}
+
+boost::asio::awaitable<std::optional<confirmed_change>> confirm_due_change(postgres::transaction& open,
+                                                                           timed_piece& piece) {
+  auto args = postgres::make_params(piece.skipped);
+  const auto answer =
+      co_await open.query("select proposal_id, agent_type from centralcloud.confirm_due_change($1)", std::move(args));
   if (answer.empty()) co_return std::nullopt;
   const auto row = answer.single();
   confirmed_change confirmed;
   confirmed.proposal = row.get<base::proposal_id>("proposal_id");
+  piece.in_hand = confirmed.proposal;
   confirmed.agent_type = row.get<std::string>("agent_type");
   co_return confirmed;
 }
 
 boost::asio::awaitable<std::optional<silent_change>> take_silent_change(postgres::transaction& open,
-                                                                        std::chrono::milliseconds silence) {
-  auto args = postgres::make_params(silence.count());
+                                                                        std::chrono::milliseconds silence,
+                                                                        timed_piece& piece) {
+  auto args = postgres::make_params(silence.count(), piece.skipped);
   const auto answer = co_await open.query(
-      "select proposal_id, change_type, auto_rollback, silent_ms from centralcloud.take_silent_change($1)",
+      "select proposal_id, change_type, auto_rollback, silent_ms from centralcloud.take_silent_change($1, $2)",
       std::move(args));
   if (answer.empty()) co_return std::nullopt;
   const auto row = answer.single();
   silent_change silent;
   silent.proposal = row.get<base::proposal_id>("proposal_id");
+  piece.in_hand = silent.proposal;
   silent.change_type = row.get<std::optional<std::string>>("change_type").value_or("");
   silent.auto_rollback = row.get<bool>("auto_rollback");
   silent.silent_for = std::chrono::milliseconds(row.get<std::int64_t>("silent_ms"));
@@ -154,13 +178,32 @@ boost::asio::awaitable<std::optional<messages::safety_profile>> lock_safety_prof
   co_return messages::safety_profile::read(messages::reader(*json));
 }
 
-boost::asio::awaitable<messages::safety_profile> add_to_safety_profile(postgres::transaction& open,
-                                                                       profile_bounds what) {
+boost::asio::awaitable<std::optional<messages::safety_profile>> add_to_safety_profile(postgres::transaction& open,
+                                                                                      profile_bounds what) {
   auto args = postgres::make_params(what.agent_type, what.bounds.encode(), what.source, actor_name);
   const auto answer =
       co_await open.query("select centralcloud.add_to_safety_profile($1, $2, $3, $4) as profile", std::move(args));
-  const auto json = answer.single().get<boost::json::object>("profile");
-  co_return messages::safety_profile::read(messages::reader(json));
+  const auto json = answer.single().get<std::optional<boost::json::object>>("profile");
+  if (!json) co_return std::nullopt;
+  co_return messages::safety_profile::read(messages::reader(*json));
+}
+
+boost::asio::awaitable<std::optional<untold_instance>> take_untold_instance(postgres::transaction& open) {
+  const auto answer = co_await open.query("select instance_id, profiles from centralcloud.take_untold_instance()");
+  if (answer.empty()) co_return std::nullopt;
+  const auto row = answer.single();
+  untold_instance untold;
+  untold.instance = row.get<base::instance_id>("instance_id");
+  const auto profiles = row.get<boost::json::value>("profiles");
+  for (const auto& each : profiles.as_array()) {
+    const auto& object = each.as_object();
+    profile_bounds held;
+    held.agent_type = object.at("agent_type").as_string();
+    held.bounds = messages::safety_profile::read(messages::reader(object.at("profile").as_object()));
+    held.source = object.at("source").as_string();
+    untold.held.push_back(std::move(held));
+  }
+  co_return untold;
 }
 
 boost::asio::awaitable<void> set_safety_profile(postgres::transaction& open, profile_bounds what, std::string actor) {

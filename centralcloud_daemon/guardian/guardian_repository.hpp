@@ -12,6 +12,7 @@
 
 #include "centralcloud_daemon/guardian/rules.hpp"
 #include "centralcloud_daemon/guardian/strategy.hpp"
+#include "centralcloud_daemon/timed_piece.hpp"
 #include "common/base/ids.hpp"
 #include "common/messages/execution_metrics.hpp"
 #include "common/messages/rollback_trigger.hpp"
@@ -80,12 +81,30 @@ struct started_rollback {
 boost::asio::awaitable<std::optional<started_rollback>> start_rollback(postgres::transaction& open,
                                                                        rollback_start what);
 
+struct repeated_rollback {
+  std::string rollback_id;
+  base::instance_id applied_by;
+  std::string reason;
+  messages::breached_threshold threshold;
+  rollback_strategy strategy;
+  std::optional<base::trace_context> trace;  ///< of the proposal
+};
+struct rollback_repetition {
+  base::proposal_id proposal;
+  std::string actor;
+  std::string note;
+};
+/// The rollback that is under way, as it was triggered; nothing where none is.
+boost::asio::awaitable<std::optional<repeated_rollback>> repeat_rollback(postgres::transaction& open,
+                                                                         rollback_repetition what);
+
 struct confirmed_change {
   base::proposal_id proposal;
   std::string agent_type;
 };
 /// Confirms one change whose window is over; nothing where none is due.
-boost::asio::awaitable<std::optional<confirmed_change>> confirm_due_change(postgres::transaction& open);
+boost::asio::awaitable<std::optional<confirmed_change>> confirm_due_change(postgres::transaction& open,
+                                                                           timed_piece& piece);
 
 struct silent_change {
   base::proposal_id proposal;
@@ -95,7 +114,8 @@ struct silent_change {
 };
 /// One watched change without samples for that long, given out once a silence.
 boost::asio::awaitable<std::optional<silent_change>> take_silent_change(postgres::transaction& open,
-                                                                        std::chrono::milliseconds silence);
+                                                                        std::chrono::milliseconds silence,
+                                                                        timed_piece& piece);
 
 /// {metric: {low, high, rise}} of each confirmed change of the agent type, newest first.
 boost::asio::awaitable<std::vector<boost::json::object>> confirmed_measures(postgres::transaction& open,
@@ -109,9 +129,17 @@ struct profile_bounds {
   messages::safety_profile bounds;
   std::string source;
 };
-/// For every instance. What else is held of the agent type stays; gives all that is held then.
-boost::asio::awaitable<messages::safety_profile> add_to_safety_profile(postgres::transaction& open,
-                                                                       profile_bounds what);
+/// For every instance. What a person set, and what else is held of the agent type, stays; gives all that is held then,
+/// and nothing where nothing was left to set.
+boost::asio::awaitable<std::optional<messages::safety_profile>> add_to_safety_profile(postgres::transaction& open,
+                                                                                      profile_bounds what);
+struct untold_instance {
+  base::instance_id instance;
+  std::vector<profile_bounds> held;  ///< for it, by agent type
+};
+/// One instance that was not told what is held, marked as told; nothing where there is none. Whoever changes a profile
+/// waits until the transaction ends.
+boost::asio::awaitable<std::optional<untold_instance>> take_untold_instance(postgres::transaction& open);
 /// For every instance, in place of all that is held of the agent type.
 boost::asio::awaitable<void> set_safety_profile(postgres::transaction& open, profile_bounds what, std::string actor);
 

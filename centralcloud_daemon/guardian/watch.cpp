@@ -24,6 +24,12 @@ messages::breached_threshold threshold_of(const breach& from) {
   return threshold;
 }
 
+std::optional<base::decimal> threshold_in(const std::map<std::string, base::decimal>& all, const std::string& metric) {
+  const auto found = all.find(metric);
+  if (found == all.end()) return std::nullopt;
+  return found->second;
+}
+
 boost::json::object describe(const breach& from) {
   auto json = threshold_of(from).encode();
   json.emplace("reason", from.reason);
@@ -129,8 +135,8 @@ boost::asio::awaitable<std::optional<std::string>> watch::trigger_rollback(postg
   co_return start.rollback_id;
 }
 
-boost::asio::awaitable<bool> watch::confirm_due(postgres::transaction& open) {
-  const auto confirmed = co_await confirm_due_change(open);
+boost::asio::awaitable<bool> watch::confirm_due(postgres::transaction& open, timed_piece& piece) {
+  const auto confirmed = co_await confirm_due_change(open, piece);
   if (!confirmed) co_return false;
   log_.info("change_confirmed", "the observation window ended without a rollback",
             {{"proposal_id", confirmed->proposal}, {"agent_type", confirmed->agent_type}});
@@ -148,24 +154,43 @@ boost::asio::awaitable<void> watch::learn(postgres::transaction& open, std::stri
   profile_bounds learned;
   learned.agent_type = agent_type;
   learned.source = "guardian_learning";
-  for (const auto& update : updates) {
-    set_threshold(learned.bounds, update);
-    log_.info("threshold_learned", "an agent type's normal range moved a threshold",
-              {{"agent_type", agent_type},
-               {"metric", update.metric},
-               {"threshold", update.to},
-               {"samples", static_cast<std::uint64_t>(update.samples)}});
-  }
+  for (const auto& update : updates) set_threshold(learned.bounds, update);
+  const auto asked = current_thresholds(learned.bounds, settings_.rules);
   messages::safety_profile_update update;
   update.source = learned.source;
-  update.profile = co_await add_to_safety_profile(open, std::move(learned));
+  auto whole = co_await add_to_safety_profile(open, std::move(learned));
+  if (!whole) co_return;
+  const auto now = current_thresholds(*whole, settings_.rules);
+  for (const auto& each : updates) {
+    if (threshold_in(now, each.metric) != threshold_in(asked, each.metric)) continue;  // a person's bound stayed
+    log_.info("threshold_learned", "an agent type's normal range moved a threshold",
+              {{"agent_type", agent_type},
+               {"metric", each.metric},
+               {"threshold", each.to},
+               {"samples", static_cast<std::uint64_t>(each.samples)}});
+  }
+  update.profile = std::move(*whole);
   update.instance_id = base::instance_id(std::string(messages::broadcast_instance));
   update.agent_type = std::move(agent_type);
   or_throw(co_await out_.send_safety_profile_update(open, std::move(update)));
 }
 
-boost::asio::awaitable<bool> watch::report_silence(postgres::transaction& open) {
-  const auto silent = co_await take_silent_change(open, settings_.silence());
+boost::asio::awaitable<bool> watch::tell_profiles(postgres::transaction& open) {
+  auto untold = co_await take_untold_instance(open);
+  if (!untold) co_return false;
+  for (auto& held : untold->held) {
+    messages::safety_profile_update update;
+    update.instance_id = untold->instance;
+    update.agent_type = std::move(held.agent_type);
+    update.profile = std::move(held.bounds);
+    update.source = std::move(held.source);
+    or_throw(co_await out_.send_safety_profile_update(open, std::move(update)));
+  }
+  co_return true;
+}
+
+boost::asio::awaitable<bool> watch::report_silence(postgres::transaction& open, timed_piece& piece) {
+  const auto silent = co_await take_silent_change(open, settings_.silence(), piece);
   if (!silent) co_return false;
   alerts::change_alert missing{
       "metrics_missing", silent->proposal, "high",
@@ -182,12 +207,37 @@ boost::asio::awaitable<bool> watch::report_silence(postgres::transaction& open) 
   co_return true;
 }
 
-boost::asio::awaitable<base::result<std::string>> watch::roll_back_by_operator(postgres::transaction& open,
-                                                                               operator_request wanted) {
+// Its message may be among the dead letters, or gone with them: a change must not stay in place because of that.
+boost::asio::awaitable<std::optional<std::string>> watch::send_trigger_again(postgres::transaction& open,
+                                                                             operator_request wanted) {
+  rollback_repetition what{wanted.proposal, wanted.actor, wanted.reason};
+  auto repeated = co_await repeat_rollback(open, std::move(what));
+  if (!repeated) co_return std::nullopt;
+  messages::rollback_trigger message;
+  message.proposal_id = wanted.proposal;
+  message.instance_id = repeated->applied_by;
+  message.trace = base::child_of(repeated->trace);
+  message.reason = std::move(repeated->reason);
+  message.threshold = std::move(repeated->threshold);
+  message.rollback_id = repeated->rollback_id;
+  message.strategy = std::move(repeated->strategy);
+  or_throw(co_await out_.send_rollback_trigger(open, std::move(message)));
+  co_return std::move(repeated->rollback_id);
+}
+
+boost::asio::awaitable<base::result<watch::operator_answer>> watch::roll_back_by_operator(postgres::transaction& open,
+                                                                                          operator_request wanted) {
   const auto head = co_await lock_change(open, wanted.proposal);
   if (!head) {
     co_return base::make_error(base::error_kind::not_found,
                                "no instance has applied a change of proposal \"" + wanted.proposal.str() + "\"");
+  }
+  operator_answer answer;
+  const auto again = co_await send_trigger_again(open, wanted);
+  if (again) {
+    answer.rollback_id = *again;
+    answer.again = true;
+    co_return answer;
   }
   trigger what;
   what.proposal = wanted.proposal;
@@ -199,9 +249,10 @@ boost::asio::awaitable<base::result<std::string>> watch::roll_back_by_operator(p
   if (!rollback_id) {
     co_return base::make_error(base::error_kind::conflict, "the change of proposal \"" + wanted.proposal.str() +
                                                                "\" is in state " + head->state +
-                                                               ": there is nothing to take back, or it is being done");
+                                                               ": there is nothing to take back");
   }
-  co_return *rollback_id;
+  answer.rollback_id = *rollback_id;
+  co_return answer;
 }
 
 boost::asio::awaitable<void> watch::alert(postgres::transaction& open, alerts::change_alert what) {

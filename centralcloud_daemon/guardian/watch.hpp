@@ -44,18 +44,25 @@ class watch {
   boost::asio::awaitable<quantumflow::outcome> receive_sample(postgres::transaction& open,
                                                               messages::execution_metrics sample);
   /// Confirms one change whose window is over, and learns from it. False: none is due.
-  boost::asio::awaitable<bool> confirm_due(postgres::transaction& open);
+  boost::asio::awaitable<bool> confirm_due(postgres::transaction& open, timed_piece& piece);
   /// Tells of one watched change whose samples have stopped. False: there is none.
-  boost::asio::awaitable<bool> report_silence(postgres::transaction& open);
+  boost::asio::awaitable<bool> report_silence(postgres::transaction& open, timed_piece& piece);
+
+  /// Sends one instance that is new, or was away for long, the profiles that are held. False: there is none.
+  boost::asio::awaitable<bool> tell_profiles(postgres::transaction& open);
 
   struct operator_request {
     base::proposal_id proposal;
     std::string reason;
     std::string actor;
   };
-  /// The rollback's id. Errors: `not_found` (no such change), `conflict` (it is being taken back, or is over).
-  boost::asio::awaitable<base::result<std::string>> roll_back_by_operator(postgres::transaction& open,
-                                                                          operator_request wanted);
+  struct operator_answer {
+    std::string rollback_id;
+    bool again = false;  ///< it was triggered before, and its trigger has been sent again
+  };
+  /// Errors: `not_found` (no such change), `conflict` (it is over).
+  boost::asio::awaitable<base::result<operator_answer>> roll_back_by_operator(postgres::transaction& open,
+                                                                              operator_request wanted);
 
  private:
   struct trigger {
@@ -67,6 +74,8 @@ class watch {
     std::optional<std::string> note;
   };
   boost::asio::awaitable<std::optional<std::string>> trigger_rollback(postgres::transaction& open, trigger what);
+  boost::asio::awaitable<std::optional<std::string>> send_trigger_again(postgres::transaction& open,
+                                                                        operator_request wanted);
   boost::asio::awaitable<void> judge(postgres::transaction& open, messages::execution_metrics sample,
                                      recorded_sample recorded);
   boost::asio::awaitable<void> learn(postgres::transaction& open, std::string agent_type);

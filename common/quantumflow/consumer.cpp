@@ -10,6 +10,7 @@
 #include "common/async/backoff.hpp"
 #include "common/base/text.hpp"
 #include "common/postgres/error.hpp"
+#include "common/postgres/operating_failure.hpp"
 
 namespace fleet::quantumflow {
 
@@ -23,40 +24,6 @@ std::chrono::milliseconds with_jitter(std::chrono::milliseconds interval) {
   thread_local std::minstd_rand random{std::random_device{}()};
   std::uniform_real_distribution<double> factor(0.75, 1.25);
   return std::chrono::milliseconds(static_cast<std::int64_t>(static_cast<double>(interval.count()) * factor(random)));
-}
-
-/// No disk, memory or connections left (classes 53, 57, 58); damaged data, or a catalogue that changes under it (XX); a
-/// plan or statement of before a migration.
-bool is_servers_trouble(const postgres::sql_error& error) {
-  const auto state = error.sqlstate();
-  return error.get().kind == base::error_kind::unavailable || state.starts_with("XX") || state == "0A000" ||
-         state == "26000";
-}
-
-/// Whether an error is the database's and not the message's: then no attempt is counted, and the supervisor starts the
-/// worker again once the database is back.
-bool is_operating_failure(const std::exception_ptr& what) {
-  try {
-    std::rethrow_exception(what);
-  } catch (const postgres::sql_error& error) {
-    switch (error.kind()) {
-      case postgres::sql_kind::connection_lost:
-      case postgres::sql_kind::timeout:
-      case postgres::sql_kind::permission:
-      case postgres::sql_kind::read_only:
-      case postgres::sql_kind::undefined:
-        return true;
-      case postgres::sql_kind::conflict:
-        return error.sqlstate() != "40000";  // the handler went on after a statement of its own had failed
-      default:
-        return is_servers_trouble(error);
-    }
-  } catch (const base::failure& failure) {
-    // Not `unavailable`: what else a handler asks for may be away for good, and the lane would stand still with it.
-    return failure.get().kind == base::error_kind::cancelled;
-  } catch (...) {
-    return false;
-  }
 }
 
 /// Whether the server ended a statement that took too long.
@@ -216,7 +183,7 @@ boost::asio::awaitable<std::size_t> consumer::one_batch(postgres::connection& co
   while (true) {
     if (options_.turned) options_.turned();
     auto current = co_await try_batch(connection, limit, cursor);
-    if (current.thrown && is_operating_failure(current.thrown)) {
+    if (current.thrown && postgres::is_operating_failure(current.thrown)) {
       const bool answers = is_timeout(current.thrown) && connection.usable();
       const bool idle = is_idle_timeout(current.thrown);
       const bool blamed = (answers || idle) && is_to_blame(current);

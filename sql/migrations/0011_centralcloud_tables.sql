@@ -12,7 +12,8 @@ create table centralcloud.instance (
   version       text not null check (length(version) <= 200),
   roles         text[] not null check (cardinality(roles) <= 20),
   registered_at timestamptz not null default clock_timestamp(),
-  last_seen_at  timestamptz not null default clock_timestamp()) with (fillfactor = 50);
+  last_seen_at  timestamptz not null default clock_timestamp(),
+  profiles_told boolean not null default false) with (fillfactor = 50);  -- it was sent the profiles that were held when it came
 
 -- What the coordinator holds of an agent type; it wins, field by field, over what a proposal brings along.
 create table centralcloud.safety_profile (
@@ -20,6 +21,7 @@ create table centralcloud.safety_profile (
   instance_id text not null default '' check (length(instance_id) <= 200),  -- '': for every instance
   profile     jsonb not null check (jsonb_typeof(profile) = 'object'),
   source      text not null,
+  operators   text[] not null default '{}',      -- the fields that a person set last: learning leaves them as they are
   updated_at  timestamptz not null default clock_timestamp(),
   primary key (agent_type, instance_id));
 
@@ -124,6 +126,7 @@ create table centralcloud.rollback (
   ended_at     timestamptz,
   check ((outcome = 'pending') = (ended_at is null)));
 create index on centralcloud.rollback (change_type);  -- how rollbacks of a type went
+create index on centralcloud.rollback (triggered_at) where outcome = 'pending';  -- those that nothing was heard of yet
 
 create table centralcloud.pattern (
   pattern_id     text primary key,
@@ -286,10 +289,15 @@ create trigger audited after insert on quantumflow.operator_action
 create trigger append_only before update or delete or truncate on quantumflow.operator_action
   for each statement execute function centralcloud.refuse_rewriting();
 
--- The profile in force: what a proposal brought, overridden by what is held of its agent type, then of its instance.
+-- The profile in force: what a proposal brought, overridden by what is held of its agent type, then of its instance. Where a person
+-- has set anything of the agent type, a proposal no longer says whether it needs a vote and whether it may be taken back.
 create function centralcloud.effective_profile(agent_type text, instance_id text, brought jsonb) returns jsonb
 language sql stable as $$
-  select coalesce(brought, '{}')
+  select case when exists (select from centralcloud.safety_profile s
+                            where s.agent_type = effective_profile.agent_type
+                              and s.instance_id in ('', effective_profile.instance_id) and s.operators <> '{}')
+              then coalesce(brought, '{}') - '{needs_consensus,max_risk_score,auto_rollback}'::text[]
+              else coalesce(brought, '{}') end
       || coalesce((select s.profile from centralcloud.safety_profile s
                     where s.agent_type = effective_profile.agent_type and s.instance_id = ''), '{}')
       || coalesce((select s.profile from centralcloud.safety_profile s
@@ -328,20 +336,30 @@ begin
   insert into centralcloud.instance as i (instance_id, version, roles)
   values (heartbeat.instance_id, coalesce(heartbeat.version, ''), coalesce(heartbeat.roles, '{}'))
   on conflict (instance_id) do update
-     set version = excluded.version, roles = excluded.roles, last_seen_at = clock_timestamp();
+     set version = excluded.version, roles = excluded.roles, last_seen_at = clock_timestamp(),
+         -- What was kept for one that was away for long may have expired.
+         profiles_told = i.profiles_told and i.last_seen_at > clock_timestamp() - interval '1 hour';
 end $$;
 comment on function centralcloud.heartbeat is
   'Registers an instance or says that it is alive. roles: what it takes part in; "voter" makes it part of electorates.';
+
+-- What the Guardian sets as a source; whatever else there is, a person stands behind it.
+create function centralcloud.learning_source() returns text language sql immutable as $$ select 'guardian_learning' $$;
 
 -- instance_id: '' for every instance.
 create function centralcloud.set_safety_profile(agent_type text, instance_id text, profile jsonb, source text, actor text)
 returns void language plpgsql as $$
 #variable_conflict use_column
+declare
+  learned boolean := set_safety_profile.source = centralcloud.learning_source();
+  named text[] := array(select jsonb_object_keys(set_safety_profile.profile));
 begin
-  insert into centralcloud.safety_profile (agent_type, instance_id, profile, source)
-  values (set_safety_profile.agent_type, set_safety_profile.instance_id, set_safety_profile.profile, set_safety_profile.source)
+  insert into centralcloud.safety_profile as s (agent_type, instance_id, profile, source, operators)
+  values (set_safety_profile.agent_type, set_safety_profile.instance_id, set_safety_profile.profile, set_safety_profile.source,
+          case when learned then '{}' else named end)
   on conflict (agent_type, instance_id) do update
-     set profile = excluded.profile, source = excluded.source, updated_at = clock_timestamp();
+     set profile = excluded.profile, source = excluded.source, updated_at = clock_timestamp(),
+         operators = case when learned then s.operators else named end;
   perform centralcloud.audit(set_safety_profile.actor, 'safety_profile_update', null,
     jsonb_build_object('agent_type', set_safety_profile.agent_type, 'instance_id', nullif(set_safety_profile.instance_id, ''),
                        'profile', set_safety_profile.profile, 'source', set_safety_profile.source));
@@ -353,14 +371,21 @@ create function centralcloud.lock_safety_profile(agent_type text) returns jsonb 
    where s.agent_type = lock_safety_profile.agent_type and s.instance_id = '' for no key update
 $$;
 
--- Sets these bounds and leaves what else is held of the agent type. Returns all that is held then.
+-- Sets these bounds, but for those that a person set last, and leaves what else is held of the agent type. Returns all that is held
+-- then; null where nothing was left to set.
 create function centralcloud.add_to_safety_profile(agent_type text, bounds jsonb, source text, actor text) returns jsonb
 language plpgsql as $$
-declare whole jsonb;
+declare
+  whole jsonb;
+  new_bounds jsonb;
 begin
   insert into centralcloud.safety_profile (agent_type, profile, source)
   values (add_to_safety_profile.agent_type, '{}', add_to_safety_profile.source) on conflict do nothing;
-  whole := centralcloud.lock_safety_profile(agent_type) || bounds;
+  whole := centralcloud.lock_safety_profile(agent_type);
+  select bounds - s.operators into new_bounds from centralcloud.safety_profile s
+   where s.agent_type = add_to_safety_profile.agent_type and s.instance_id = '';
+  if new_bounds = '{}' then return null; end if;
+  whole := whole || new_bounds;
   perform centralcloud.set_safety_profile(agent_type, '', whole, source, actor);
   return whole;
 end $$;

@@ -2,8 +2,9 @@
 -- sample of its change, in another transaction that has another proposal's in hand) need not wait for it, and so cannot deadlock.
 
 -- Records a proposal. disposition: new | same (the same content again) | conflict (the id has other content) | taken (the same, and
--- it is another instance's).
-create function centralcloud.receive_proposal(body jsonb, out disposition text, out profile jsonb) language plpgsql as $$
+-- it is another instance's) | too_large (new, and not recorded: `fits` says whether voters can be asked about it).
+create function centralcloud.receive_proposal(body jsonb, fits boolean default true, out disposition text, out profile jsonb)
+language plpgsql as $$
 #variable_conflict use_column
 declare
   id text := body ->> 'proposal_id';
@@ -11,6 +12,11 @@ declare
   -- A replay after a lost reply may differ in these, and in nothing else.
   volatile_keys constant text[] := '{timestamp,priority_score,schema_version,traceparent,preview}';
 begin
+  if not fits and not exists (select from centralcloud.proposal p where p.proposal_id = id) then
+    disposition := 'too_large';
+    perform centralcloud.audit(receive_proposal.body ->> 'instance_id', 'proposal_too_large', id, null);
+    return;
+  end if;
   insert into centralcloud.proposal (proposal_id, instance_id, agent_type, change_type, body)
   values (id, receive_proposal.body ->> 'instance_id', receive_proposal.body ->> 'agent_type',
           receive_proposal.body #>> '{metadata,change_type}', receive_proposal.body)
@@ -70,11 +76,12 @@ begin
     to_char(open_vote.deadline at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')), 'centralcloud');
 end $$;
 
--- A proposal whose vote can be opened now although it could not before, locked; null where there is none.
-create function centralcloud.take_waiting_proposal(fresh_ms bigint, proposer_may_vote boolean, min_voters bigint, wait_ms bigint)
-returns jsonb language sql as $$
+-- A proposal whose vote can be opened now although it could not before, locked; null where there is none. `skip`, here and in what
+-- else timers take: proposals that failed a moment ago.
+create function centralcloud.take_waiting_proposal(fresh_ms bigint, proposer_may_vote boolean, min_voters bigint, wait_ms bigint,
+                                                   skip text[] default '{}') returns jsonb language sql as $$
   select p.body from centralcloud.proposal p
-   where p.state = 'voting' and p.deadline is null
+   where p.state = 'voting' and p.deadline is null and p.proposal_id <> all (skip)
      and (clock_timestamp() >= p.received_at + wait_ms * interval '1 millisecond'
           or (select count(*) from centralcloud.present_voters(p.instance_id, fresh_ms, proposer_may_vote)) >= min_voters)
    order by p.received_at limit 1 for no key update skip locked
@@ -133,7 +140,7 @@ end $$;
 
 -- Takes one vote whose time is up, and locks it. No row: none is due, or others have them in hand. Nothing is locked but what is
 -- taken: those who record votes need the locks of the others, and need them most when many are due.
-create function centralcloud.take_due_vote()
+create function centralcloud.take_due_vote(skip text[] default '{}')
 returns table (proposal_id text, instance_id text, electorate_size bigint, votes jsonb) language plpgsql as $$
 #variable_conflict use_column
 declare
@@ -145,6 +152,7 @@ begin
   for due in select t.proposal_id, t.deadline, quantumflow.lane_stream(q, t.proposal_id) as lane
                from centralcloud.proposal t cross join quantumflow.queue q
               where t.state = 'voting' and t.deadline <= asked_at and q.name = 'votes_for_consensus_queue'
+                and t.proposal_id <> all (skip)
               order by t.deadline limit 10000
   loop
     continue when due.lane = any (waiting);

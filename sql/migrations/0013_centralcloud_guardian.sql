@@ -85,7 +85,8 @@ begin
     breached_for_seconds := (select extract(epoch from record_sample.reported_at - max(s.reported_at))
                                from centralcloud.sample s where s.proposal_id = p.proposal_id and s.breaches <> '[]');
   end if;
-  judge := target in ('executing', 'watching');
+  -- What was measured before the change was in place says nothing of it, however late it is read.
+  judge := target = 'watching' and record_sample.status in ('applied', 'monitoring');
   runs := c.runs;
   profile := c.profile;
   change_type := c.change_type;
@@ -134,8 +135,25 @@ begin
   return query select c.instance_id, p.body ->> 'traceparent' from centralcloud.proposal p where p.proposal_id = c.proposal_id;
 end $$;
 
+-- The rollback that is under way, as it was triggered: its trigger may have been lost, and may be sent again, since an instance does
+-- nothing about one that it has. No row: none is under way.
+create function centralcloud.repeat_rollback(proposal_id text, actor text, note text)
+returns table (rollback_id text, instance_id text, reason text, threshold jsonb, strategy jsonb, traceparent text)
+language plpgsql as $$
+#variable_conflict use_column
+declare r centralcloud.rollback;
+begin
+  select b.* into r from centralcloud.change c join centralcloud.rollback b using (proposal_id)
+   where c.proposal_id = repeat_rollback.proposal_id and c.state = 'rollback_triggered' for no key update of c;
+  if not found then return; end if;
+  perform centralcloud.audit(repeat_rollback.actor, 'rollback_repeated', r.proposal_id,
+    jsonb_build_object('rollback_id', r.rollback_id, 'note', repeat_rollback.note));
+  return query select r.rollback_id, r.instance_id, r.reason, r.threshold, r.strategy, p.body ->> 'traceparent'
+                 from centralcloud.proposal p where p.proposal_id = r.proposal_id;
+end $$;
+
 -- Confirms one change whose window has ended without a rollback. No row: none is due, or others have them in hand.
-create function centralcloud.confirm_due_change()
+create function centralcloud.confirm_due_change(skip text[] default '{}')
 returns table (proposal_id text, instance_id text, agent_type text, profile jsonb) language plpgsql as $$
 #variable_conflict use_column
 declare
@@ -147,6 +165,7 @@ begin
   for due in select t.proposal_id, t.watch_until, quantumflow.lane_stream(q, t.proposal_id) as lane
                from centralcloud.change t cross join quantumflow.queue q
               where t.state = 'watching' and t.watch_until <= asked_at and q.name = 'metrics_to_guardian_queue'
+                and t.proposal_id <> all (skip)
               order by t.watch_until limit 10000
   loop
     continue when due.lane = any (waiting);
@@ -175,7 +194,7 @@ end $$;
 
 -- One watched change that has been silent for `silence_ms`, told once a silence; locked. What was published when the silence was
 -- complete, or a second ago, is heard first. (What was published just now, too, would always be waiting in a busy lane.)
-create function centralcloud.take_silent_change(silence_ms bigint)
+create function centralcloud.take_silent_change(silence_ms bigint, skip text[] default '{}')
 returns table (proposal_id text, instance_id text, change_type text, auto_rollback boolean, silent_ms bigint)
 language plpgsql as $$
 #variable_conflict use_column
@@ -191,6 +210,7 @@ begin
                from centralcloud.change t cross join quantumflow.queue q
               where t.state = 'watching' and not t.missing_alerted and t.watch_until > asked_at
                 and t.last_sample_at <= asked_at - silence and q.name = 'metrics_to_guardian_queue'
+                and t.proposal_id <> all (skip)
               order by t.last_sample_at limit 10000
   loop
     continue when due.lane = any (waiting);
@@ -219,6 +239,36 @@ create function centralcloud.confirmed_measures(agent_type text, max int) return
    order by c.ended_at desc limit confirmed_measures.max
 $$;
 
+-- Instances that have not been sent the profiles in force, and read the queue: what is broadcast from now on reaches them by itself.
+create function centralcloud.untold_instances() returns setof text language sql stable as $$
+  select i.instance_id from centralcloud.instance i
+   where not i.profiles_told
+     and exists (select from quantumflow.reader r
+                  where r.queue_name = 'guardian_safety_profiles_queue' and r.consumer_group = i.instance_id
+                    and r.recipient is null and r.retired_at is null)
+$$;
+
+-- One of those, marked as told, with all that is held for it: [{agent_type, profile, source}]. No row: there is none. The profiles stay
+-- locked until the transaction ends, so that whoever changes one sends it after this, or had committed before.
+create function centralcloud.take_untold_instance() returns table (instance_id text, profiles jsonb) language plpgsql as $$
+#variable_conflict use_column
+declare one text;
+begin
+  select i.instance_id into one from centralcloud.instance i
+   where i.instance_id in (select centralcloud.untold_instances()) order by i.instance_id limit 1 for no key update skip locked;
+  if not found then return; end if;
+  update centralcloud.instance i set profiles_told = true where i.instance_id = one;
+  perform from centralcloud.safety_profile s where s.instance_id in ('', one) order by s.agent_type, s.instance_id for share;
+  return query
+    select one, coalesce(jsonb_agg(jsonb_build_object('agent_type', h.agent_type, 'profile', h.profile, 'source', h.source)
+                                   order by h.agent_type), '[]')
+      from (select a.agent_type, coalesce(every.profile, '{}') || coalesce(own.profile, '{}') as profile,
+                   coalesce(own.source, every.source) as source
+              from (select distinct s.agent_type from centralcloud.safety_profile s where s.instance_id in ('', one)) a
+              left join centralcloud.safety_profile every on every.agent_type = a.agent_type and every.instance_id = ''
+              left join centralcloud.safety_profile own on own.agent_type = a.agent_type and own.instance_id = one) h;
+end $$;
+
 -- Milliseconds until timed work is due (0: now); null where there is none.
 create function centralcloud.next_due_ms(silence_ms bigint) returns bigint language sql stable as $$
   select greatest(0, ceil(extract(epoch from min(at) - clock_timestamp()) * 1000))::bigint from (
@@ -226,6 +276,8 @@ create function centralcloud.next_due_ms(silence_ms bigint) returns bigint langu
     union all  -- voters may turn up at any time
     select clock_timestamp()
      where exists (select from centralcloud.proposal p where p.state = 'voting' and p.deadline is null)
+    union all
+    select clock_timestamp() where exists (select from centralcloud.untold_instances())
     union all
     select min(c.watch_until) from centralcloud.change c where c.state = 'watching'
     union all

@@ -95,7 +95,9 @@ create view centralcloud.patterns as
 comment on view centralcloud.patterns is 'Reported patterns with what all their reports come to.';
 
 create view centralcloud.safety_profiles as
-  select s.agent_type, nullif(s.instance_id, '') as instance_id, s.profile, s.source, s.updated_at from centralcloud.safety_profile s;
+  select s.agent_type, nullif(s.instance_id, '') as instance_id, s.profile, s.source, s.updated_at,
+         s.operators as set_by_operators
+    from centralcloud.safety_profile s;
 
 create view centralcloud.audit_entries as
   select a.audit_id, a.at, a.actor, a.role, a.action, a.proposal_id, a.detail from centralcloud.audit_log a

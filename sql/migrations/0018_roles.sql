@@ -201,9 +201,9 @@ begin
       ('centralcloud', 'singularity_agent', 'heartbeat'),
       ('centralcloud', 'centralcloud',
        'receive_proposal open_vote take_waiting_proposal record_vote take_due_vote decide confirmed_code_changes record_sample record_assessment
-        rollback_record change_to_roll_back start_rollback confirm_due_change take_silent_change
+        rollback_record change_to_roll_back start_rollback repeat_rollback confirm_due_change take_silent_change
         confirmed_measures next_due_ms find_pattern pattern_candidates record_pattern step_pattern set_safety_profile
-        lock_safety_profile add_to_safety_profile seal_audit audit_reload'),
+        lock_safety_profile add_to_safety_profile take_untold_instance seal_audit audit_reload'),
       ('centralcloud', 'centralcloud, centralcloud_readonly', 'list_proposals list_instances list_patterns list_safety_profiles
         overview activity steps_since proposal_story list_audit')
     ) g(schema, roles, names) cross join lateral regexp_split_to_table(g.names, '\s+') n(name)

@@ -286,6 +286,13 @@ returns table (instance_id text, silent_seconds double precision, backlog bigint
    order by i.last_seen_at limit troubled_instances.max
 $$;
 
+-- Changes that are to be taken back, and of which nothing has been heard since. All of them, as above.
+create function centralcloud.pending_rollbacks(max int default 10000)
+returns table (proposal_id text, instance_id text, pending_seconds double precision) language sql stable as $$
+  select r.proposal_id, r.instance_id, extract(epoch from clock_timestamp() - r.triggered_at)::double precision
+    from centralcloud.rollback r where r.outcome = 'pending' order by r.triggered_at limit pending_rollbacks.max
+$$;
+
 -- ── For people ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 -- Those that stand, worst and oldest first; with `recent`, then those that were cleared, latest first.
@@ -313,7 +320,7 @@ begin
   for entry in
     select n.name, g.roles from (values
       ('centralcloud', 'observe_alert relieve_alert hold_alert raise_change_alert clear_alert open_alerts count_active_alerts keep_alerts
-                        take_alert_notice settle_alert_notice fleet_figures troubled_instances test_alert alert_deliveries'),
+                        take_alert_notice settle_alert_notice fleet_figures troubled_instances pending_rollbacks test_alert alert_deliveries'),
       ('centralcloud, centralcloud_readonly', 'list_alerts')
     ) g(roles, names) cross join lateral regexp_split_to_table(g.names, '\s+') n(name)
   loop

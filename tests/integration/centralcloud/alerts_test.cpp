@@ -182,6 +182,25 @@ TEST_CASE(
   CHECK(with.now_gives("select count(*) from centralcloud.alert") == std::to_string(rounds));
 }
 
+TEST_CASE("alerts: a rollback of which nothing is heard is an alert, until the instance says how it went") {
+  alert_fixture with("alerts_rollback_pending");
+  with.start_consumers();
+  with.propose("p1", R"({"needs_consensus":false,"max_risk_score":9})");
+  REQUIRE(with.idle());
+  with.report("p1", "applied", R"({"error_rate":0.5})", 1);
+  REQUIRE(with.idle());
+  with.look();
+  CHECK(with.alerts_now() == "");
+  with.psql("update centralcloud.rollback set triggered_at = triggered_at - interval '121 seconds'");
+  with.look();
+  CHECK(with.alerts_now() == "rollback_pending p1 active");
+  CHECK_THAT(with.now_gives("select text from centralcloud.alert"), Catch::StartsWith("a was told 12"));
+  with.report("p1", "rolled_back", "{}", 2);
+  REQUIRE(with.idle());
+  with.look();
+  CHECK(with.alerts_now() == "rollback_pending p1 cleared");
+}
+
 TEST_CASE("alerts: the runbook has a section for each, with what it means, how to look and what to do") {
   alert_fixture with("alerts_runbook");
   std::vector<std::string> names{"error_rate_breach"};

@@ -114,7 +114,8 @@ class central_fixture : public queue_fixture {
   central::guardian::watch changes{out, guardian_settings, log, metrics};
   central::patterns::aggregator patterns{out, pattern_settings, log};
   central::consumers in{votes, changes, patterns, events};
-  central::timers timed{pool, votes, changes, guardian_settings};
+  central::timers timed{pool, votes, changes, guardian_settings, log, metrics};
+  central::timed_piece piece;  ///< of work that a test has done by hand
   std::vector<std::unique_ptr<quantumflow::consumer>> workers;
 
  private:

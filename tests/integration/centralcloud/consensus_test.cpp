@@ -185,7 +185,7 @@ TEST_CASE("engine: an undecided vote is rejected at its deadline, once, whoever 
   central_fixture with("consensus_timeout");
   with.consensus_settings.voting_timeout = std::chrono::milliseconds(200);
   with.heartbeats("a,b,c");
-  central::timers other(with.pool, with.votes, with.changes, with.guardian_settings);
+  central::timers other(with.pool, with.votes, with.changes, with.guardian_settings, with.log, with.metrics);
   with.start_workers();
   ++with.running;
   boost::asio::co_spawn(with.io, other.run(with.stop.token()), [&](std::exception_ptr) { --with.running; });
@@ -201,7 +201,7 @@ TEST_CASE("engine: a vote waits for enough voters, and opens with fewer when the
   const std::string asked =
       "select string_agg(body::json ->> 'proposal_id', ',' order by msg_id) from quantumflow.message "
       "where body::json ->> 'type' = 'voting_request'";
-  central::timers timed(with.pool, with.votes, with.changes, with.guardian_settings);
+  central::timers timed(with.pool, with.votes, with.changes, with.guardian_settings, with.log, with.metrics);
   with.heartbeats("a");
   with.start_workers();
   ++with.running;
@@ -237,7 +237,7 @@ TEST_CASE("engine: votes that waited in the queue when time ran out still count"
   for (const auto* voter : {"a", "b", "c"}) with.cast("p1", voter, "approve", "0.95");
   // Nobody takes votes while the deadline passes: the coordinator was down.
   with.psql("update centralcloud.proposal set deadline = clock_timestamp()");
-  const auto due = [&](postgres::transaction& open) { return with.votes.decide_due(open); };
+  const auto due = [&](postgres::transaction& open) { return with.votes.decide_due(open, with.piece); };
   CHECK_FALSE(with.in_own_transaction(due));
   with.start_consumers();
   CHECK(with.eventually(status_of("p1"), "approved consensus") == "approved consensus");

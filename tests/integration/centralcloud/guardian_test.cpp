@@ -68,6 +68,29 @@ TEST_CASE("handle_execution_metrics: breaches in a row are counted over samples,
                        "quantumflow.list_pending_messages('rollback_triggers_queue')") == "latency_p95_ms_breach 2");
 }
 
+TEST_CASE("handle_execution_metrics: what was measured before the change was in place is not held against it") {
+  central_fixture with("guardian_before_applied");
+  with.start_consumers();
+  approved(with, "p1");
+  with.report("p1", "executing", R"({"error_rate":0.5})", 1);
+  REQUIRE(with.idle());
+  CHECK(with.now_gives(state_of("p1")) == "executing");
+  CHECK(with.now_gives(triggers) == "0");
+  with.report("p1", "applied", R"({"error_rate":0.01})", 3);
+  with.report("p1", "executing", R"({"error_rate":0.6})", 2);
+  REQUIRE(with.idle());
+  CHECK(with.now_gives(state_of("p1")) == "watching");
+  CHECK(with.now_gives(triggers) == "0");
+  // One whose report of `applied` is late is caught by its own samples.
+  approved(with, "p2");
+  with.report("p2", "monitoring", R"({"error_rate":0.5})", 4);
+  REQUIRE(with.idle());
+  CHECK(with.now_gives(triggers) == "1");
+  with.report("p2", "applied", R"({"error_rate":0.5})", 3);
+  REQUIRE(with.idle());
+  CHECK(with.now_gives(triggers) == "1");
+}
+
 TEST_CASE("handle_execution_metrics: an increase is measured from the time before the change") {
   central_fixture with("guardian_increase");
   with.start_consumers();
@@ -128,7 +151,7 @@ TEST_CASE("watch: the window's end confirms a change, but not over a sample that
   with.stop_all();
   with.report("bad", "monitoring", R"({"error_rate":0.5})", 2);
   with.psql("update centralcloud.change set watch_until = clock_timestamp()");
-  const auto due = [&](postgres::transaction& open) { return with.changes.confirm_due(open); };
+  const auto due = [&](postgres::transaction& open) { return with.changes.confirm_due(open, with.piece); };
   CHECK(with.in_own_transaction(due));
   CHECK_FALSE(with.in_own_transaction(due));
   CHECK(with.now_gives(state_of("good")) == "confirmed");
@@ -156,7 +179,7 @@ TEST_CASE("watch: silence is told once, and takes the change back where that is 
       "select (s ->> 'received_at')::timestamptz < clock_timestamp() - interval '300 ms' from jsonb_array_elements("
       "centralcloud.proposal_story('p1') -> 'samples') s";
   REQUIRE(with.eventually(silent, "t") == "t");
-  const auto look = [&](postgres::transaction& open) { return with.changes.report_silence(open); };
+  const auto look = [&](postgres::transaction& open) { return with.changes.report_silence(open, with.piece); };
   CHECK(with.in_own_transaction(look));
   CHECK_FALSE(with.in_own_transaction(look));
   CHECK(with.now_gives(triggers) == "0");
@@ -215,15 +238,30 @@ TEST_CASE("watch: an operator takes back a watched or confirmed change, once") {
   wanted.reason = "customers complain";
   wanted.actor = "operator";
   const auto ask = [&](postgres::transaction& open) { return with.changes.roll_back_by_operator(open, wanted); };
-  CHECK(with.in_own_transaction(ask).has_value());
+  const auto first = with.in_own_transaction(ask);
+  REQUIRE(first.has_value());
+  CHECK_FALSE(first->again);
+  CHECK(with.now_gives(triggers) == "1");
+  // The trigger may be lost, so asking again sends the same once more.
   const auto second = with.in_own_transaction(ask);
-  REQUIRE_FALSE(second.has_value());
-  CHECK(second.error().kind == base::error_kind::conflict);
+  REQUIRE(second.has_value());
+  CHECK(second->again);
+  CHECK(second->rollback_id == first->rollback_id);
+  CHECK(with.now_gives("select count(*), count(distinct payload - 'timestamp' - 'traceparent') from "
+                       "quantumflow.list_pending_messages('rollback_triggers_queue')") == "2|1");
+  CHECK(with.now_gives("select detail ->> 'rollback_id' from centralcloud.audit_entries where action = "
+                       "'rollback_repeated'") == first->rollback_id);
+  with.report("p1", "rolled_back", "{}", 2);
+  REQUIRE(with.idle());
+  const auto over = with.in_own_transaction(ask);
+  REQUIRE_FALSE(over.has_value());
+  CHECK(over.error().kind == base::error_kind::conflict);
   wanted.proposal = base::proposal_id("nothing");
   const auto third = with.in_own_transaction(ask);
   REQUIRE_FALSE(third.has_value());
   CHECK(third.error().kind == base::error_kind::not_found);
-  CHECK(with.now_gives(triggers) == "1");
+  CHECK(with.now_gives("select count(*) from centralcloud.rollback") == "1");
+  CHECK(with.now_gives(triggers) == "2");
   CHECK(with.now_gives("select detail ->> 'note' from centralcloud.audit_entries where action = 'rollback_trigger'") ==
         "customers complain");
 }
@@ -240,7 +278,7 @@ TEST_CASE("learning: confirmed changes tighten the agent type's bounds and every
   }
   REQUIRE(with.idle());
   with.psql("update centralcloud.change set watch_until = clock_timestamp()");
-  const auto due = [&](postgres::transaction& open) { return with.changes.confirm_due(open); };
+  const auto due = [&](postgres::transaction& open) { return with.changes.confirm_due(open, with.piece); };
   for (int n = 1; n <= 5; ++n) REQUIRE(with.in_own_transaction(due));
   CHECK(with.now_gives("select (profile ->> 'latency_threshold')::numeric < 3000 from centralcloud.safety_profiles") ==
         "t");
@@ -266,7 +304,7 @@ TEST_CASE("learning: what an operator sets meanwhile stays, and is told with wha
       "'test')");
   bool confirmed = false;
   const auto confirm = [&]() -> boost::asio::awaitable<void> {
-    const auto due = [&](postgres::transaction& open) { return with.changes.confirm_due(open); };
+    const auto due = [&](postgres::transaction& open) { return with.changes.confirm_due(open, with.piece); };
     auto lease = co_await with.pool.acquire();
     confirmed = co_await postgres::in_transaction(*lease, due);
   };

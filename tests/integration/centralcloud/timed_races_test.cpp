@@ -18,7 +18,7 @@ class coordinator {
  public:
   coordinator(central_fixture& in, const std::string& url)
       : pool_(in.io.get_executor(), settings_for(url), 2),
-        timed_(pool_, in.votes, in.changes, in.guardian_settings),
+        timed_(pool_, in.votes, in.changes, in.guardian_settings, in.log, in.metrics),
         stop_(in.stop.token()),
         running_(in.running) {
     ++running_;

@@ -61,6 +61,10 @@ TEST_CASE("alert rules: each figure is a breach above its bound, stands down to 
        [](figures& now, double v) {
          now.snapshots = {{"replication_slot", "s", v, 0}};
        }},
+      {"rollback_pending", "p", 120, true,
+       [](figures& now, double v) {
+         now.rollbacks = {{"p", "a", v}};
+       }},
       {"rotation_held", "", 600, true, [](figures& now, double v) { now.held_seconds = v; }}};
   for (const auto& each : rows) {
     CAPTURE(each.alert);
