@@ -71,7 +71,7 @@ std::string text_of(const std::exception_ptr& what) {
 /// handled again for ever.
 std::string recorded(std::string_view error) {
   constexpr std::size_t most = 4000;
-  return base::tail_of(base::abbreviate(error, most), most + 8);
+  return base::storable(base::abbreviate(error, most));
 }
 
 /// What `take_lane` takes.

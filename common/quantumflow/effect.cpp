@@ -16,20 +16,18 @@ struct beginning {
 
 /// The worker holds one already. Where all connections are held by workers that wait here, none ever comes.
 boost::asio::awaitable<postgres::lease> second_connection(postgres::pool& connections) {
-  std::string text;
+  postgres::sql_error_parts none;
   try {
     co_return co_await connections.acquire();
-  } catch (const postgres::sql_error&) {
-    throw;
-  } catch (const base::failure& failed) {
+  } catch (const postgres::sql_error& error) {
     const auto now = connections.stats();
-    if (failed.get().kind != base::error_kind::unavailable || now.open - now.idle < now.max_size) throw;
-    text = fmt::format(
-        "{}: perform_once needs a second one beside its worker's, so the pool must have more than the workers that use "
-        "it",
-        failed.what());
+    const bool all_in_hand = now.open - now.idle >= now.max_size;
+    if (!all_in_hand || error.kind() != postgres::sql_kind::connection_lost) throw;
+    none = error.parts();
   }
-  throw base::failure(base::make_error(base::error_kind::unavailable, text));
+  none.message +=
+      ": perform_once needs a second one beside its worker's, so the pool must have more than the workers that use it";
+  throw postgres::sql_error(std::move(none));
 }
 
 boost::asio::awaitable<beginning> begin(postgres::pool& connections, std::string key) {

@@ -107,7 +107,7 @@ TEST_CASE("consumer: what a handler says in bytes that are no text, or of anothe
         "1 retries_exhausted 2,2 retries_exhausted 2,3 retries_exhausted 2,4 rejected 1,5 retries_exhausted 2");
   CHECK(fleet.psql("select string_agg(error, ',' order by payload ->> 'n') from quantumflow.list_dlq_messages() "
                    "where (payload ->> 'n')::int < 5") ==
-        "cannot read ??,the other service is away,nul   inside,no ? text");
+        "cannot read ??,the other service is away,nul ? inside,no ? text");
 }
 
 TEST_CASE("publish: a statement whose answer does not come may have been committed, and says so") {

@@ -12,7 +12,8 @@ select c.proposal_id, 'confirmed without an audit entry' from centralcloud.chang
 union all
 select h.subject, 'an operator rolled it back, and no audit entry says so' from faults.history h
  where h.kind = 'call' and h.op = 'operator_rollback' and h.answer = 'done'
-   and not exists (select from centralcloud.audit_log a where a.proposal_id = h.subject and a.action = 'rollback_trigger' and a.actor <> 'centralcloud')
+   and not exists (select from centralcloud.audit_log a where a.proposal_id = h.subject and a.action in ('rollback_trigger', 'rollback_repeated')
+                                                          and a.actor <> 'centralcloud')
 union all
 select c.proposal_id, 'no step says ' || c.state from centralcloud.change c
  where not exists (select from centralcloud.step s where s.proposal_id = c.proposal_id and s.state = c.state)

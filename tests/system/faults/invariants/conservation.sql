@@ -17,7 +17,9 @@ told (queue_name, least, most) as (
   union all select 'metrics_to_guardian_queue', count(*), count(*) from singularity.sample where message_id is not null
   union all select 'voting_requests_queue', count(*), count(*) from centralcloud.proposal where deadline is not null
   union all select 'consensus_results_queue', count(*), count(*) from centralcloud.decision
-  union all select 'rollback_triggers_queue', count(*), count(*) from centralcloud.rollback
+  union all select 'rollback_triggers_queue', sum(t.n), sum(t.n)
+              from (select count(*) as n from centralcloud.rollback
+                    union all select count(*) from centralcloud.audit_log where action = 'rollback_repeated') t
   union all select 'consensus_patterns_queue', count(*), count(*) from centralcloud.pattern where state <> 'observed'
   union all select 'guardian_safety_profiles_queue', count(*), count(*) from centralcloud.audit_log where action = 'safety_profile_update'
   union all select 'patterns_for_aggregator_queue', coalesce(sum(s.reports), 0), coalesce(sum(s.reports), 0)
