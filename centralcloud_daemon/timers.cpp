@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "centralcloud_daemon/timed_repository.hpp"
+#include "common/base/exception_text.hpp"
 #include "common/postgres/operating_failure.hpp"
 #include "common/postgres/transaction.hpp"
 
@@ -30,16 +31,6 @@ constexpr std::size_t max_skipped = 100;
 
 /// In the order of `kind`.
 constexpr std::array<std::string_view, 5> names = {"open", "decide", "confirm", "silence", "tell"};
-
-std::string text_of(const std::exception_ptr& what) {
-  try {
-    std::rethrow_exception(what);
-  } catch (const std::exception& error) {
-    return error.what();
-  } catch (...) {
-    return "unknown exception";
-  }
-}
 
 }  // namespace
 
@@ -140,7 +131,7 @@ void timers::note_failure(kind what, const timed_piece& piece, const std::except
   if (piece.in_hand) failed.proposal = piece.in_hand->str();
   metrics_.counter_of("centralcloud_timed_work_failures_total", {{"work", name}}).increment();
   log_.error("timed_work_failed", "something that was due failed; it is passed over for a while",
-             {{"work", name}, {"proposal_id", failed.proposal}, {"error", text_of(failure)}});
+             {{"work", name}, {"proposal_id", failed.proposal}, {"error", base::text_of(failure)}});
   failed_.push_back(std::move(failed));
 }
 

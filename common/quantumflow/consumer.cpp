@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "common/async/backoff.hpp"
+#include "common/base/exception_text.hpp"
 #include "common/base/text.hpp"
 #include "common/postgres/error.hpp"
 #include "common/postgres/operating_failure.hpp"
@@ -55,16 +56,6 @@ constexpr int slow_times_allowed = 3;
 boost::asio::awaitable<void> hear_of_limit(postgres::transaction& open, std::chrono::nanoseconds handled_for) {
   const auto limit = open.on().options().idle_in_transaction_timeout;
   if (limit.count() > 0 && handled_for >= limit) co_await open.query("select 1");
-}
-
-std::string text_of(const std::exception_ptr& what) {
-  try {
-    std::rethrow_exception(what);
-  } catch (const std::exception& error) {
-    return error.what();
-  } catch (...) {
-    return "unknown exception";
-  }
 }
 
 /// As the database takes it, whatever a handler's libraries have said: a failure that cannot be put on record would be
@@ -332,7 +323,7 @@ boost::asio::awaitable<void> consumer::run_handler(postgres::transaction& transa
 /// Takes the message again, alone and without its handler, and puts its failure on record.
 boost::asio::awaitable<void> consumer::fail(postgres::connection& connection, const attempt& alone) {
   const auto& failed = alone.messages.front();
-  const auto error = recorded(alone.thrown ? text_of(alone.thrown) : alone.outcomes.front().error);
+  const auto error = recorded(alone.thrown ? base::text_of(alone.thrown) : alone.outcomes.front().error);
   auto transaction = co_await postgres::transaction::begin(connection);
   auto take = postgres::make_params(options_.queue, options_.group, 1, alone.cursor);
   const auto rows = co_await transaction.query("select * from quantumflow.take_lane($1, $2, $3, $4)", std::move(take));

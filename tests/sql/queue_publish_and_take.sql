@@ -62,26 +62,22 @@ select raises($$select publish('votes_for_consensus_queue', null)$$, 'payload: e
 select declare_queue('turns_queue', 'lanes', '{k}', 8, 'workers') \gset
 select count(publish_many('turns_queue', array(select jsonb_build_object('k', k, 'n', n)::text from generate_series(1, 200) k))) from generate_series(1, 20) n \gset
 create table turns (turn bigint generated always as identity, cursor_id int);
-do $$ begin
-  for turn in 1 .. 800 loop
+create procedure public.take_turns(n int) language plpgsql as $$ begin
+  for turn in 1 .. n loop
     insert into turns (cursor_id) select cursor_id from take_lane('turns_queue', 'workers', 1);
     commit;
   end loop;
 end $$;
+call public.take_turns(800);
 select expect(count(distinct cursor_id), 8::bigint, 'all of them') from turns;
 select expect(max(waited) <= 40, true, 'the longest wait: ' || max(waited))
   from (select turn - lag(turn) over (partition by cursor_id order by turn) as waited from turns) t;
 -- So does one that has failed messages to take again, which move its cursor over nothing.
 select min(cursor_id) as one from turns \gset
 select count(fail(message_id, 'again', 3, 1)) as failed from take_lane('turns_queue', 'workers', 100, :one) \gset
-select pg_sleep(0.01) \gset
+update retry set due_at = clock_timestamp();
 truncate turns;
-do $$ begin
-  for turn in 1 .. 80 loop
-    insert into turns (cursor_id) select cursor_id from take_lane('turns_queue', 'workers', 1);
-    commit;
-  end loop;
-end $$;
+call public.take_turns(80);
 select expect(count(*) <= 30, true, 'of 80 takes: ' || count(*)) from turns where cursor_id = :one;
 select expect((select retrying from get_queue_stats('turns_queue')) < 100, true, 'and it was taken from, too');
 -- A take of retries alone had none of the log's messages in hand.

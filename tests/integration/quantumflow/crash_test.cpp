@@ -1,5 +1,7 @@
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <catch2/catch.hpp>
 #include <cstdlib>
 #include <filesystem>
@@ -116,7 +118,7 @@ TEST_CASE("crash guard: the turn goes round, so that many messages of one queue 
     for (int n = 0; n < messages; ++n) {
       const auto turn = co_await guard.next_turn(fleet.stop.token());
       order += name;
-      co_await fleet.stop.token().sleep_for(std::chrono::milliseconds(1));
+      co_await boost::asio::post(boost::asio::use_awaitable);  // the others come to wait
     }
   };
   int running = 3;

@@ -150,9 +150,18 @@ bool is_first(const message& taken) {
   return base::parse_json_object(taken.body).value().at("n").as_int64() == 1;
 }
 
-awaitable<void> outlast(postgres::transaction& open) {
-  const auto limit = open.on().options().idle_in_transaction_timeout;
-  co_await async::stop_token().sleep_for(2 * limit);
+/// Until the server has ended the transaction's session.
+awaitable<void> outlast(postgres::pool& pool, postgres::transaction& open) {
+  const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  const int backend = open.on().backend_pid();
+  for (bool there = true; there && std::chrono::steady_clock::now() < give_up;) {
+    co_await async::stop_token().sleep_for(std::chrono::milliseconds(10));
+    auto connection = co_await pool.acquire();
+    auto arguments = postgres::make_params(backend);
+    const auto answer = co_await connection->query(
+        "select exists (select from pg_stat_activity where pid = $1::int) as there", std::move(arguments));
+    there = answer.single().get<bool>("there");
+  }
 }
 
 }  // namespace
@@ -165,9 +174,9 @@ TEST_CASE("effect: one that always takes longer than a transaction may wait is a
       quantumflow::effect call;
       call.key = "message " + std::to_string(base::to_int(each.id)) + ": call";
       const bool slow = is_first(each);
-      call.perform = [&in, &performed, slow]() -> awaitable<std::string> {
+      call.perform = [&pool, &in, &performed, slow]() -> awaitable<std::string> {
         if (slow) ++performed;
-        if (slow) co_await outlast(in);
+        if (slow) co_await outlast(pool, in);
         co_return "called";
       };
       co_await quantumflow::perform_once(pool, in, std::move(call));
@@ -181,11 +190,11 @@ TEST_CASE("effect: one that always takes longer than a transaction may wait is a
 
 TEST_CASE("consumer: a handler that leaves its transaction alone for too long fails, whatever it says then") {
   const bool throws = GENERATE(false, true);
-  const auto handle = [throws](postgres::pool&, postgres::transaction& in,
+  const auto handle = [throws](postgres::pool& pool, postgres::transaction& in,
                                std::span<const message> batch) -> awaitable<std::vector<outcome>> {
     for (const auto& each : batch) {
       if (!is_first(each)) continue;
-      co_await outlast(in);
+      co_await outlast(pool, in);
       if (throws) throw std::runtime_error("the line is busy");
     }
     co_return std::vector<outcome>(batch.size());

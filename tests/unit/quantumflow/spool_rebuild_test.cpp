@@ -1,4 +1,5 @@
 // A new file is made of a damaged one, and something ends that before it is done.
+#include <poll.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -169,22 +170,24 @@ TEST_CASE("spool: what an earlier try left is not taken for the new file while t
 
 TEST_CASE("spool: while a new file is made another process waits, and then is refused") {
   const damaged_spool in(of_first_page);
-  std::vector<pid_t> children;
+  int other_has_ended[2];
+  REQUIRE(::pipe(other_has_ended) == 0);
   for (int n = 0; n < 2; ++n) {
-    const pid_t child = fork();
-    if (child == 0) {
-      const auto opened = try_open(in.file());
-      if (opened) std::this_thread::sleep_for(std::chrono::seconds(2));
-      ::_exit(opened ? 0 : 1);
-    }
-    children.push_back(child);
+    if (fork() != 0) continue;
+    ::close(other_has_ended[1]);
+    const auto opened = try_open(in.file());
+    pollfd until{other_has_ended[0], POLLIN, 0};
+    if (opened) ::poll(&until, 1, 30'000);  // its end of the pipe is the parent's alone
+    ::_exit(opened ? 0 : 1);
   }
   int opened = 0;
-  for (const auto child : children) {
+  for (int n = 0; n < 2; ++n) {
     int status = 0;
-    REQUIRE(waitpid(child, &status, 0) == child);
+    REQUIRE(::wait(&status) > 0);
     opened += WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    if (n == 0) ::close(other_has_ended[1]);
   }
+  ::close(other_has_ended[0]);
   CHECK(opened == 1);
   check_taken_over(*open(in.file()), entries);
   CHECK(in.names() == put_right);
